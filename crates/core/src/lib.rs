@@ -1,0 +1,81 @@
+//! The vocabulary that every Palisade layer shares.
+//!
+//! A layer that turns a request away builds a [`Rejection`] and answers with
+//! [`Rejection::respond`]: an RFC 9457 problem over HTTP, a trailers-only status over gRPC. A layer
+//! that must know when an exchange is over wraps the response's body in a [`GuardedBody`]. A closure
+//! that looks at a request is given its [`Head`].
+//!
+//! You need this crate to write a layer of your own in the same shape, or to read what a layer of
+//! Palisade answered. To use the layers, depend on `palisade` or on a layer's own crate; both
+//! re-export what their users meet.
+//!
+//! It has no runtime and no lock, and reads a clock only while a request is being refused.
+//!
+//! # Refusing
+//!
+//! ```
+//! use http::{Request, StatusCode};
+//! use palisade_core::{Head, Protocol, Reason, Rejection};
+//!
+//! const CLOSED: Reason = Reason::new("closed-for-lunch");
+//!
+//! let request = Request::get("/menu").body(()).unwrap();
+//! let response = Rejection::new(CLOSED, StatusCode::SERVICE_UNAVAILABLE)
+//!     .with_detail("The kitchen opens again at two.")
+//!     .for_request(Head::of(&request))
+//!     .respond(Protocol::of(Head::of(&request)));
+//!
+//! assert_eq!(response.status(), 503);
+//! assert_eq!(response.headers()["content-type"], "application/problem+json");
+//! // Whoever handles the response later can tell our refusal from an answer of the service.
+//! assert_eq!(Rejection::of(&response).unwrap().reason(), CLOSED);
+//! ```
+//!
+//! # Learning how an exchange ended
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Method, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use palisade_core::{BodyRule, End, Guard, GuardedBody};
+//! use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+//!
+//! struct Complete(Arc<AtomicBool>);
+//! impl Guard for Complete {
+//!     fn ended(self, end: End<'_>) {
+//!         self.0.store(matches!(end, End::Complete { .. }), Ordering::Relaxed);
+//!     }
+//! }
+//!
+//! # tokio_test::block_on(async {
+//! let complete = Arc::new(AtomicBool::new(false));
+//! let guard = Complete(Arc::clone(&complete));
+//! let inner = Response::new(Full::new(Bytes::from_static(b"soup")));
+//! let response = GuardedBody::guard(inner, BodyRule::of(&Method::GET), guard);
+//!
+//! assert!(!complete.load(Ordering::Relaxed));
+//! let soup = response.into_body().collect().await.unwrap().to_bytes();
+//! assert_eq!(soup, "soup");
+//! assert!(complete.load(Ordering::Relaxed));
+//! # });
+//! ```
+
+mod body;
+mod grpc;
+mod head;
+mod id;
+mod protocol;
+mod reason;
+mod rejection;
+mod render;
+
+pub use body::{BodyRule, End, Guard, GuardedBody};
+pub use grpc::GrpcCode;
+pub use head::Head;
+pub use id::Id;
+pub use protocol::Protocol;
+pub use reason::{Reason, Sent};
+pub use rejection::Rejection;
+
+/// An error of any type, as tower's own `BoxError`.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,78 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn limit(max: usize) -> Arc<Limit> {
+    Arc::new(Limit::new(max))
+}
+
+#[test]
+fn admissions_are_counted_past_the_halfword() {
+    let limit = limit(2);
+    limit.word.store(u64::from(u32::MAX - 1) << 32, Relaxed);
+    for _ in 0..4 {
+        drop(limit.try_acquire().unwrap());
+    }
+    assert_eq!(limit.admitted(), u64::from(u32::MAX - 1) + 4);
+    assert_eq!(limit.in_flight(), 0);
+}
+
+#[test]
+fn nothing_gets_past_the_last_permit_the_word_can_count() {
+    let limit = limit(usize::MAX);
+    limit.word.store(u64::from(u32::MAX - 1), Relaxed);
+    let last = limit.try_acquire().unwrap();
+    assert!(limit.try_acquire().is_none());
+    drop(last);
+    assert_eq!(
+        (limit.in_flight(), limit.admitted()),
+        (u32::MAX as usize - 1, 1)
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Acquire,
+    /// Drops one of the permits that are out, if any are.
+    Release(usize),
+    SetMax(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => Just(Event::Acquire),
+        3 => any::<usize>().prop_map(Event::Release),
+        1 => (0..6_usize).prop_map(Event::SetMax),
+    ]
+}
+
+proptest! {
+    /// The model is a list of permits.
+    #[test]
+    fn decides_and_counts_like_a_list_of_permits(
+        first_max in 0..6_usize,
+        events in proptest::collection::vec(event(), 0..200),
+    ) {
+        let limit = limit(first_max);
+        let (mut out, mut max, mut admitted, mut rejected) = (Vec::new(), first_max, 0, 0);
+        for event in events {
+            match event {
+                Event::Acquire => {
+                    let permit = limit.try_acquire();
+                    prop_assert_eq!(permit.is_some(), out.len() < max);
+                    match permit {
+                        Some(permit) => { admitted += 1; out.push(permit); }
+                        None => rejected += 1,
+                    }
+                }
+                Event::Release(_) if out.is_empty() => {}
+                Event::Release(which) => drop(out.swap_remove(which % out.len())),
+                Event::SetMax(to) => { limit.set_max(to); max = to; }
+            }
+            prop_assert_eq!(limit.in_flight(), out.len());
+            prop_assert_eq!(limit.max(), max);
+            prop_assert_eq!((limit.admitted(), limit.rejected()), (admitted, rejected));
+            prop_assert_eq!(limit.is_full(), out.len() >= max);
+        }
+    }
+}

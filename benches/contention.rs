@@ -1,1 +1,73 @@
-fn main() {}
+//! What one request pays for a layer while a second thread uses the same one:
+//! `cargo bench --bench contention`.
+//!
+//! Both threads begin together and do the same number of requests; the time is the longer of the
+//! two, over that number.
+#![allow(missing_docs, reason = "criterion's macros")]
+
+mod support;
+
+use std::{
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::Request;
+use palisade::limit_concurrency::LimitConcurrencyLayer;
+use support::{Bare, exchange};
+use tower::{Layer, Service, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
+
+const AMPLE: usize = 1024;
+
+/// Two clones of one service, a thread each.
+fn from_two_threads<S>(service: &S, requests: u64) -> Duration
+where
+    S: Service<Request<()>> + Clone + Send,
+{
+    let together = Barrier::new(2);
+    let one = || {
+        let mut service = service.clone();
+        let together = &together;
+        move || {
+            together.wait();
+            #[allow(clippy::disallowed_methods, reason = "a bench measures real time")]
+            let began = Instant::now();
+            for _ in 0..requests {
+                exchange(&mut service);
+            }
+            began.elapsed()
+        }
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(one());
+        let mine = one()();
+        mine.max(other.join().expect("the other thread finishes"))
+    })
+}
+
+fn limit_concurrency(c: &mut Criterion) {
+    let mut group = c.benchmark_group("limit-concurrency from two threads");
+    group.bench_function("bare", |b| b.iter_custom(|n| from_two_threads(&Bare, n)));
+
+    let service = LimitConcurrencyLayer::new(AMPLE).layer(Bare);
+    group.bench_function("palisade", |b| b.iter_custom(|n| from_two_threads(&service, n)));
+
+    let service = GlobalConcurrencyLimitLayer::new(AMPLE).layer(Bare);
+    group.bench_function("tower ConcurrencyLimit", |b| {
+        b.iter_custom(|n| from_two_threads(&service, n));
+    });
+
+    let service = LoadShedLayer::new().layer(service);
+    group.bench_function("tower LoadShed + ConcurrencyLimit", |b| {
+        b.iter_custom(|n| from_two_threads(&service, n));
+    });
+
+    let service = LimitConcurrencyLayer::new(0).layer(Bare);
+    group.bench_function("palisade, refused", |b| b.iter_custom(|n| from_two_threads(&service, n)));
+    group.finish();
+}
+
+criterion_group!(benches, limit_concurrency);
+criterion_main!(benches);

@@ -1,1 +1,40 @@
-fn main() {}
+//! What one request pays for a layer, on one thread: `cargo bench --bench overhead`.
+//!
+//! The timed loop builds a request, asks for readiness, calls, polls once and drops the response.
+//! Services are made outside of it.
+#![allow(missing_docs, reason = "criterion's macros")]
+
+mod support;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use palisade::limit_concurrency::LimitConcurrencyLayer;
+use support::{Bare, exchange};
+use tower::{Layer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
+
+/// Far above what one thread has in flight.
+const AMPLE: usize = 1024;
+
+fn limit_concurrency(c: &mut Criterion) {
+    let mut group = c.benchmark_group("limit-concurrency");
+    let mut service = Bare;
+    group.bench_function("bare", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = LimitConcurrencyLayer::new(AMPLE).layer(Bare);
+    group.bench_function("palisade", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = ConcurrencyLimitLayer::new(AMPLE).layer(Bare);
+    group.bench_function("tower ConcurrencyLimit", |b| b.iter(|| exchange(&mut service)));
+
+    let limit = ConcurrencyLimitLayer::new(AMPLE);
+    let mut service = LoadShedLayer::new().layer(limit.layer(Bare));
+    group.bench_function("tower LoadShed + ConcurrencyLimit", |b| {
+        b.iter(|| exchange(&mut service));
+    });
+
+    let mut service = LimitConcurrencyLayer::new(0).layer(Bare);
+    group.bench_function("palisade, refused", |b| b.iter(|| exchange(&mut service)));
+    group.finish();
+}
+
+criterion_group!(benches, limit_concurrency);
+criterion_main!(benches);

@@ -107,25 +107,39 @@ pub struct GuardedBody<B: Body, G: Guard> {
 #[pin_project(project = SourceProj)]
 enum Source<B> {
     Inner(#[pin] B),
-    Own(Full<Bytes>),
+    Own(Box<Full<Bytes>>),
 }
 
 const UNANNOUNCED: u64 = u64::MAX;
 
 impl<B: Body, G: Guard> GuardedBody<B, G> {
     /// Guards the body of `response`, to a request of which `rule` says what body it may have.
+    ///
+    /// Without a guard the body is passed on with nobody watching.
     #[inline]
-    pub fn guard(response: Response<B>, rule: BodyRule, guard: G) -> Response<Self> {
-        let (parts, body) = response.into_parts();
-        let mut body = Self::new(body, guard);
-        if body.guard.is_some() {
-            if !rule.allows_body(parts.status) {
-                body.remaining = 0;
-            } else if body.remaining == UNANNOUNCED {
-                body.remaining = content_length(&parts.headers);
-            }
+    pub fn guard(
+        response: Response<B>,
+        rule: BodyRule,
+        guard: impl Into<Option<G>>,
+    ) -> Response<Self> {
+        let guard = guard.into();
+        let body = response.body();
+        let ended = body.is_end_stream();
+        let remaining = if ended {
+            UNANNOUNCED
+        } else if rule.allows_body(response.status()) {
+            body.size_hint().exact().unwrap_or_else(|| content_length(response.headers()))
+        } else {
+            0
+        };
+        let mut response = response.map(|body| {
+            let source = Source::Inner(body);
+            Self { source, guard, remaining }
+        });
+        if ended {
+            tell(&mut response.body_mut().guard, End::Complete { trailers: None });
         }
-        Response::from_parts(parts, body)
+        response
     }
 
     /// Guards a body of which nothing is known but what it says itself.
@@ -133,47 +147,25 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
     /// If it is at its end, the guard is told at once.
     #[inline]
     pub fn new(body: B, guard: G) -> Self {
-        let ended = body.is_end_stream();
         let remaining = body.size_hint().exact().unwrap_or(UNANNOUNCED);
-        let mut this = Self {
-            source: Source::Inner(body),
-            guard: Some(guard),
-            remaining,
-        };
+        let ended = body.is_end_stream();
+        let mut this = Self { source: Source::Inner(body), guard: Some(guard), remaining };
         if ended {
             tell(&mut this.guard, End::Complete { trailers: None });
         }
         this
     }
 
-    /// A body that is passed on with nobody watching.
-    #[inline]
-    pub fn unguarded(body: B) -> Self {
-        Self {
-            source: Source::Inner(body),
-            guard: None,
-            remaining: UNANNOUNCED,
-        }
-    }
-
     /// The bytes of a rejection, as [`Rejection::respond`](crate::Rejection::respond) made them.
     #[must_use]
     pub fn own(body: Full<Bytes>) -> Self {
-        Self {
-            source: Source::Own(body),
-            guard: None,
-            remaining: UNANNOUNCED,
-        }
+        Self { source: Source::Own(Box::new(body)), guard: None, remaining: UNANNOUNCED }
     }
 }
 
 fn content_length(headers: &HeaderMap) -> u64 {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok());
-    announced
-        .and_then(|length| length.parse().ok())
-        .unwrap_or(UNANNOUNCED)
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    announced.and_then(|length| length.parse().ok()).unwrap_or(UNANNOUNCED)
 }
 
 #[inline]
@@ -200,7 +192,7 @@ where
         let mut inner = match this.source.project() {
             SourceProj::Inner(inner) => inner,
             SourceProj::Own(own) => {
-                let frame = ready!(Pin::new(own).poll_frame(cx));
+                let frame = ready!(Pin::new(&mut **own).poll_frame(cx));
                 return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
             }
         };
@@ -218,12 +210,7 @@ where
                             tell(this.guard, End::Complete { trailers: None });
                         }
                     } else if let Some(trailers) = frame.trailers_ref() {
-                        tell(
-                            this.guard,
-                            End::Complete {
-                                trailers: Some(trailers),
-                            },
-                        );
+                        tell(this.guard, End::Complete { trailers: Some(trailers) });
                     }
                 }
             }
@@ -261,11 +248,7 @@ impl<B: Body, G: Guard> PinnedDrop for GuardedBody<B, G> {
                     SourceProj::Inner(inner) => !std::thread::panicking() && inner.is_end_stream(),
                     SourceProj::Own(_) => true,
                 };
-            let end = if complete {
-                End::Complete { trailers: None }
-            } else {
-                End::Dropped
-            };
+            let end = if complete { End::Complete { trailers: None } } else { End::Dropped };
             tell(this.guard, end);
         }
     }
@@ -282,8 +265,7 @@ where
             Source::Inner(inner) => out.field("inner", inner),
             Source::Own(own) => out.field("own", own),
         };
-        out.field("ended", &self.guard.is_none())
-            .finish_non_exhaustive()
+        out.field("ended", &self.guard.is_none()).finish_non_exhaustive()
     }
 }
 

@@ -30,9 +30,7 @@ impl Id {
     pub fn of(head: Head<'_>) -> Option<Self> {
         let text = |name| head.header(name).and_then(|value| value.to_str().ok());
         let trace = text("traceparent").and_then(trace_id);
-        trace
-            .or_else(|| text("x-request-id").and_then(uuid))
-            .map(Self)
+        trace.or_else(|| text("x-request-id").and_then(uuid)).map(Self)
     }
 
     /// The id as a number.
@@ -62,15 +60,8 @@ fn trace_id(traceparent: &str) -> Option<u128> {
 /// 32 hexadecimal digits, alone or with a UUID's dashes.
 fn uuid(text: &str) -> Option<u128> {
     let text = text.trim();
-    let dashed = text.len() == 36
-        && [8, 13, 18, 23]
-            .iter()
-            .all(|&at| text.as_bytes()[at] == b'-');
-    let digits = if dashed {
-        text.replace('-', "")
-    } else {
-        text.to_owned()
-    };
+    let dashed = text.len() == 36 && [8, 13, 18, 23].iter().all(|&at| text.as_bytes()[at] == b'-');
+    let digits = if dashed { text.replace('-', "") } else { text.to_owned() };
     if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         nonzero(&digits)
     } else {
@@ -128,14 +119,8 @@ mod tests {
         let request = "9D8C7B6A-0000-4000-8000-0123456789AB";
         let from_trace = Some("4bf92f35-77b3-4da6-a3ce-929d0e0e4736".to_owned());
         let from_request = Some("9d8c7b6a-0000-4000-8000-0123456789ab".to_owned());
-        assert_eq!(
-            id_of(&[("traceparent", trace), ("x-request-id", request)]),
-            from_trace
-        );
-        assert_eq!(
-            id_of(&[("traceparent", "garbled"), ("x-request-id", request)]),
-            from_request
-        );
+        assert_eq!(id_of(&[("traceparent", trace), ("x-request-id", request)]), from_trace);
+        assert_eq!(id_of(&[("traceparent", "garbled"), ("x-request-id", request)]), from_request);
         let plain = "9d8c7b6a000040008000\u{30}123456789ab";
         assert_eq!(id_of(&[("x-request-id", plain)]), from_request);
     }
@@ -151,18 +136,10 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736",
         ] {
-            assert_eq!(
-                id_of(&[("traceparent", traceparent)]),
-                None,
-                "{traceparent}"
-            );
+            assert_eq!(id_of(&[("traceparent", traceparent)]), None, "{traceparent}");
         }
-        for request_id in [
-            "42",
-            "",
-            "+d8c7b6a000040008000123456789abc",
-            "9d8c7b6a-0000-4000-8000",
-        ] {
+        for request_id in ["42", "", "+d8c7b6a000040008000123456789abc", "9d8c7b6a-0000-4000-8000"]
+        {
             assert_eq!(id_of(&[("x-request-id", request_id)]), None, "{request_id}");
         }
         let later = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes";

@@ -70,28 +70,12 @@ mod tests {
         for (content_type, method, expected) in [
             ("application/grpc", Method::POST, Protocol::Grpc),
             ("application/grpc+proto", Method::POST, Protocol::Grpc),
-            (
-                "application/grpc;charset=utf-8",
-                Method::POST,
-                Protocol::Grpc,
-            ),
+            ("application/grpc;charset=utf-8", Method::POST, Protocol::Grpc),
             ("Application/GRPC+json", Method::POST, Protocol::Grpc),
             ("application/grpc-web", Method::POST, Protocol::GrpcWeb),
-            (
-                "application/grpc-web+proto",
-                Method::POST,
-                Protocol::GrpcWeb,
-            ),
-            (
-                "application/grpc-web-text",
-                Method::POST,
-                Protocol::GrpcWebText,
-            ),
-            (
-                "application/grpc-web-text+proto",
-                Method::POST,
-                Protocol::GrpcWebText,
-            ),
+            ("application/grpc-web+proto", Method::POST, Protocol::GrpcWeb),
+            ("application/grpc-web-text", Method::POST, Protocol::GrpcWebText),
+            ("application/grpc-web-text+proto", Method::POST, Protocol::GrpcWebText),
             ("application/grpcish", Method::POST, Protocol::Http),
             ("application/grp", Method::POST, Protocol::Http),
             ("application/json", Method::POST, Protocol::Http),
@@ -103,11 +87,7 @@ mod tests {
                 .header(CONTENT_TYPE, content_type)
                 .body(())
                 .unwrap();
-            assert_eq!(
-                Protocol::of(Head::of(&request)),
-                expected,
-                "{method} {content_type}"
-            );
+            assert_eq!(Protocol::of(Head::of(&request)), expected, "{method} {content_type}");
         }
         let bare = Request::head("/").body(()).unwrap();
         assert_eq!(Protocol::of(Head::of(&bare)), Protocol::HttpHead);

@@ -34,10 +34,7 @@ impl Reason {
             after_letter = letter;
             at += 1;
         }
-        assert!(
-            after_letter,
-            "a reason begins and ends with a letter or a digit"
-        );
+        assert!(after_letter, "a reason begins and ends with a letter or a digit");
         Self(name)
     }
 
@@ -75,10 +72,7 @@ mod tests {
             assert_eq!(Reason::new(good).as_str(), good);
         }
         for bad in ["", "-", "a-", "-a", "a--b", "At", "a b", "a_b", "é"] {
-            assert!(
-                std::panic::catch_unwind(|| Reason::new(bad)).is_err(),
-                "{bad:?}"
-            );
+            assert!(std::panic::catch_unwind(|| Reason::new(bad)).is_err(), "{bad:?}");
         }
     }
 }

@@ -115,9 +115,7 @@ impl Rejection {
     /// [belongs to](GrpcCode::from_status) the HTTP status.
     #[must_use]
     pub fn grpc_code(&self) -> GrpcCode {
-        self.0
-            .grpc_code
-            .unwrap_or_else(|| GrpcCode::from_status(self.0.status))
+        self.0.grpc_code.unwrap_or_else(|| GrpcCode::from_status(self.0.status))
     }
 
     /// After what time it makes sense to try again, as the layer estimated it.
@@ -217,35 +215,19 @@ mod tests {
     #[test]
     fn the_grpc_code_follows_the_status_until_it_is_set() {
         let code = |status| Rejection::new(LATE, status).grpc_code();
-        assert_eq!(
-            code(StatusCode::TOO_MANY_REQUESTS),
-            GrpcCode::ResourceExhausted
-        );
+        assert_eq!(code(StatusCode::TOO_MANY_REQUESTS), GrpcCode::ResourceExhausted);
         assert_eq!(code(StatusCode::SERVICE_UNAVAILABLE), GrpcCode::Unavailable);
-        assert_eq!(
-            code(StatusCode::GATEWAY_TIMEOUT),
-            GrpcCode::DeadlineExceeded
-        );
+        assert_eq!(code(StatusCode::GATEWAY_TIMEOUT), GrpcCode::DeadlineExceeded);
         let set = Rejection::new(LATE, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(
-            set.with_grpc_code(GrpcCode::DeadlineExceeded)
-                .grpc_code()
-                .number(),
-            4
-        );
+        assert_eq!(set.with_grpc_code(GrpcCode::DeadlineExceeded).grpc_code().number(), 4);
     }
 
     #[test]
     fn a_clone_is_not_changed_by_what_is_said_of_the_original() {
         let rejection = Rejection::new(LATE, StatusCode::GATEWAY_TIMEOUT);
         let copy = rejection.clone();
-        let rejection = rejection
-            .with_sent(Sent::Maybe)
-            .with_detail("It took too long.");
-        assert_eq!(
-            (copy.sent(), copy.to_string().as_str()),
-            (Sent::No, "Too late")
-        );
+        let rejection = rejection.with_sent(Sent::Maybe).with_detail("It took too long.");
+        assert_eq!((copy.sent(), copy.to_string().as_str()), (Sent::No, "Too late"));
         assert_eq!((rejection.sent(), rejection.id()), (Sent::Maybe, copy.id()));
         assert_eq!(rejection.to_string(), "It took too long.");
     }
@@ -267,13 +249,7 @@ mod tests {
         let request = request.body(()).unwrap();
         let rejection = Rejection::new(LATE, StatusCode::GATEWAY_TIMEOUT);
         let random = rejection.id();
-        assert_eq!(
-            rejection
-                .clone()
-                .for_request(Head::of(&Request::new(())))
-                .id(),
-            random
-        );
+        assert_eq!(rejection.clone().for_request(Head::of(&Request::new(()))).id(), random);
         let id = rejection.for_request(Head::of(&request)).id();
         assert_eq!(id.to_string(), "00000000-0000-4000-8000-00000000002a");
     }

@@ -46,10 +46,7 @@ fn problem(rejection: &Rejection) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(json));
     *response.status_mut() = rejection.status();
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(wait) = rejection.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
@@ -61,11 +58,7 @@ fn write_problem(rejection: &Rejection, json: &mut String) -> fmt::Result {
     let reason = rejection.reason();
     write!(json, r#"{{"type":"urn:palisade:{reason}","title":""#)?;
     title(reason, json)?;
-    write!(
-        json,
-        r#"","status":{},"detail":""#,
-        rejection.status().as_u16()
-    )?;
+    write!(json, r#"","status":{},"detail":""#, rejection.status().as_u16())?;
     write!(Escaped(json), "{rejection}")?;
     write!(json, r#"","instance":"urn:uuid:{}"}}"#, rejection.id())
 }
@@ -100,10 +93,7 @@ fn trailers_only(rejection: &Rejection, content_type: &'static str) -> Response<
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(
-        GRPC_STATUS,
-        HeaderValue::from(u16::from(rejection.grpc_code().number())),
-    );
+    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(rejection.grpc_code().number())));
     let message = utf8_percent_encode(&rejection.to_string(), NOT_BARE).to_string();
     if let Ok(message) = HeaderValue::try_from(message) {
         headers.insert(GRPC_MESSAGE, message);
@@ -118,9 +108,7 @@ fn trailers_only(rejection: &Rejection, content_type: &'static str) -> Response<
 /// Rounded up, because a client that comes back early is refused again, and at least 1, because
 /// clients take 0 as "now".
 fn whole_seconds(wait: Duration) -> u64 {
-    let seconds = wait
-        .as_secs()
-        .saturating_add(u64::from(wait.subsec_nanos() > 0));
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     seconds.max(1)
 }
 
@@ -155,10 +143,7 @@ mod tests {
     fn over_http_it_is_a_problem_document() {
         let response = rejection().respond(Protocol::Http);
         assert_eq!(response.status(), 429);
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json"
-        );
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(response.headers()["retry-after"], "2");
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(Rejection::of(&response).unwrap().reason(), FULL);
@@ -177,16 +162,9 @@ mod tests {
         let get = rejection().respond(Protocol::Http);
         let head = rejection().respond(Protocol::HttpHead);
         assert!(head.body().is_end_stream());
-        let length: u64 = head.headers()["content-length"]
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let length: u64 = head.headers()["content-length"].to_str().unwrap().parse().unwrap();
         assert_eq!(Some(length), get.body().size_hint().exact());
-        assert_eq!(
-            head.headers()["content-type"],
-            get.headers()["content-type"]
-        );
+        assert_eq!(head.headers()["content-type"], get.headers()["content-type"]);
     }
 
     #[test]
@@ -201,15 +179,9 @@ mod tests {
             assert!(response.body().is_end_stream());
             assert_eq!(response.headers()["content-type"], content_type);
             assert_eq!(response.headers()["grpc-status"], "8");
-            assert_eq!(
-                response.headers()["grpc-message"],
-                "100 %25 %E2%80%93 full%0A"
-            );
+            assert_eq!(response.headers()["grpc-message"], "100 %25 %E2%80%93 full%0A");
             assert_eq!(response.headers()["grpc-retry-pushback-ms"], "1001");
-            assert_eq!(
-                Rejection::of(&response).unwrap().grpc_code(),
-                GrpcCode::ResourceExhausted
-            );
+            assert_eq!(Rejection::of(&response).unwrap().grpc_code(), GrpcCode::ResourceExhausted);
         }
     }
 
@@ -233,13 +205,8 @@ mod tests {
         ] {
             assert_eq!(whole_seconds(wait), seconds, "{wait:?}");
         }
-        let response = rejection()
-            .with_retry_after(Duration::MAX)
-            .respond(Protocol::Grpc);
-        assert_eq!(
-            response.headers()["grpc-retry-pushback-ms"],
-            u64::MAX.to_string().as_str()
-        );
+        let response = rejection().with_retry_after(Duration::MAX).respond(Protocol::Grpc);
+        assert_eq!(response.headers()["grpc-retry-pushback-ms"], u64::MAX.to_string().as_str());
     }
 
     proptest! {

@@ -49,23 +49,11 @@ impl<F> ResponseFuture<F> {
         rule: BodyRule,
         release: Release,
     ) -> Self {
-        Self {
-            state: State::Admitted {
-                future,
-                admission: Some(admission),
-                rule,
-                release,
-            },
-        }
+        Self { state: State::Admitted { future, admission: Some(admission), rule, release } }
     }
 
     pub(crate) fn refused(rejection: Rejection, protocol: Protocol) -> Self {
-        Self {
-            state: State::Refused {
-                rejection: Some(rejection),
-                protocol,
-            },
-        }
+        Self { state: State::Refused { rejection: Some(rejection), protocol } }
     }
 }
 
@@ -79,24 +67,18 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Admitted {
-                future,
-                admission,
-                rule,
-                release,
-            } => {
+            StateProj::Admitted { future, admission, rule, release } => {
                 let answer = ready!(future.poll(cx));
                 let admission = admission.take().expect("polled after it was ready");
-                // Where nobody takes it, the admission ends here.
-                Poll::Ready(answer.map(|response| match release {
-                    Release::BodyEnd => GuardedBody::guard(response, *rule, admission),
-                    Release::Head => response.map(GuardedBody::unguarded),
-                }))
+                Poll::Ready(match answer {
+                    Ok(response) if *release == Release::BodyEnd => {
+                        Ok(GuardedBody::guard(response, *rule, admission))
+                    }
+                    Ok(response) => Ok(GuardedBody::guard(response, *rule, None)),
+                    Err(error) => Err(error),
+                })
             }
-            StateProj::Refused {
-                rejection,
-                protocol,
-            } => {
+            StateProj::Refused { rejection, protocol } => {
                 let rejection = rejection.take().expect("polled after it was ready");
                 Poll::Ready(Ok(rejection.respond(*protocol).map(GuardedBody::own)))
             }
@@ -110,8 +92,6 @@ impl<F> fmt::Debug for ResponseFuture<F> {
             State::Admitted { .. } => "Admitted",
             State::Refused { .. } => "Refused",
         };
-        f.debug_tuple("ResponseFuture")
-            .field(&format_args!("{state}"))
-            .finish()
+        f.debug_tuple("ResponseFuture").field(&format_args!("{state}")).finish()
     }
 }

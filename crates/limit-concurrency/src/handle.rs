@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use crate::Limit;
 
 /// The operator's end of a limit: read what is in flight, change the limit.
@@ -9,7 +7,7 @@ use crate::Limit;
 /// At any moment in which no request begins or ends, `admitted` is the number of exchanges that are
 /// over plus [`in_flight`](Self::in_flight), and `admitted + rejected` is the number of calls.
 #[derive(Clone, Debug)]
-pub struct InFlight(pub(crate) Arc<Limit>);
+pub struct InFlight(pub(crate) Limit);
 
 impl InFlight {
     /// How many exchanges hold a permit now.

@@ -38,10 +38,7 @@ impl Held {
     #[cold]
     fn leave_with<B>(permit: Permit, request: &mut Request<B>) -> Self {
         let outer = request.extensions_mut().remove();
-        let held = Self(Arc::new(Holding {
-            _permit: permit,
-            _outer: outer,
-        }));
+        let held = Self(Arc::new(Holding { _permit: permit, _outer: outer }));
         request.extensions_mut().insert(held.clone());
         held
     }
@@ -49,9 +46,7 @@ impl Held {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
-            .field("clones", &Arc::strong_count(&self.0))
-            .finish()
+        f.debug_struct("Held").field("clones", &Arc::strong_count(&self.0)).finish()
     }
 }
 
@@ -70,12 +65,15 @@ enum Hold {
 
 impl Admission {
     #[inline]
-    pub(crate) fn new<B>(permit: Permit, request: &mut Request<B>) -> Self {
-        Self(if asks_to_upgrade(request) {
-            Hold::Shared(Held::leave_with(permit, request))
-        } else {
-            Hold::Alone(permit)
-        })
+    pub(crate) fn alone(permit: Permit) -> Self {
+        Self(Hold::Alone(permit))
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn shared<B>(permit: Permit, mut request: Request<B>) -> (Self, Request<B>) {
+        let held = Held::leave_with(permit, &mut request);
+        (Self(Hold::Shared(held)), request)
     }
 }
 
@@ -86,7 +84,7 @@ impl Guard for Admission {
 
 /// Later versions than HTTP/1.1 have no `Upgrade` (RFC 9113 §8.2.2); they tunnel by CONNECT.
 #[inline]
-fn asks_to_upgrade<B>(request: &Request<B>) -> bool {
+pub(crate) fn asks_to_upgrade<B>(request: &Request<B>) -> bool {
     let upgrade = request.version() <= Version::HTTP_11 && request.headers().contains_key(UPGRADE);
     upgrade || request.method() == Method::CONNECT
 }

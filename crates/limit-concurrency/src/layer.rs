@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use http::StatusCode;
 use tower_layer::Layer;
 
@@ -10,7 +8,7 @@ use crate::{InFlight, Limit, LimitConcurrency};
 /// See the [crate's documentation](crate).
 #[derive(Clone, Debug)]
 pub struct LimitConcurrencyLayer {
-    limit: Arc<Limit>,
+    limit: Limit,
     answer: Answer,
 }
 
@@ -38,14 +36,8 @@ impl LimitConcurrencyLayer {
     /// to. 0 refuses everything.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        let answer = Answer {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            release: Release::default(),
-        };
-        Self {
-            limit: Arc::new(Limit::new(max)),
-            answer,
-        }
+        let answer = Answer { status: StatusCode::TOO_MANY_REQUESTS, release: Release::default() };
+        Self { limit: Limit::new(max), answer }
     }
 
     /// Answers with this status instead of 429 Too Many Requests.
@@ -78,7 +70,7 @@ impl LimitConcurrencyLayer {
     /// The operator's end of this limit.
     #[must_use]
     pub fn handle(&self) -> InFlight {
-        InFlight(Arc::clone(&self.limit))
+        InFlight(self.limit.clone())
     }
 }
 
@@ -86,6 +78,6 @@ impl<S> Layer<S> for LimitConcurrencyLayer {
     type Service = LimitConcurrency<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        LimitConcurrency::new(inner, Arc::clone(&self.limit), self.answer)
+        LimitConcurrency::new(inner, self.limit.clone(), self.answer)
     }
 }

@@ -77,6 +77,7 @@
 //! assert_eq!((in_flight.admitted(), in_flight.rejected()), (0, 0));
 //! ```
 
+mod counters;
 pub mod future;
 mod handle;
 mod held;

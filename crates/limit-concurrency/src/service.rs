@@ -1,6 +1,5 @@
 use std::{
     mem,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -9,8 +8,9 @@ use http::{Request, Response};
 use http_body::Body;
 use palisade_core::{BodyRule, GuardedBody, Head, Protocol, Reason, Rejection};
 use tower_service::Service;
+use tracing::level_filters::LevelFilter;
 
-use crate::{Admission, Limit, future::ResponseFuture, layer::Answer};
+use crate::{Admission, Limit, future::ResponseFuture, held::asks_to_upgrade, layer::Answer};
 
 /// The reason of every rejection by this layer.
 pub const AT_CAPACITY: Reason = Reason::new("at-capacity");
@@ -24,20 +24,15 @@ pub type ResponseBody<B> = GuardedBody<B, Admission>;
 #[derive(Debug)]
 pub struct LimitConcurrency<S> {
     inner: S,
-    limit: Arc<Limit>,
+    limit: Limit,
     answer: Answer,
     /// Readiness was reported on the ground that the next call is refused.
     refuses_next: bool,
 }
 
 impl<S> LimitConcurrency<S> {
-    pub(crate) fn new(inner: S, limit: Arc<Limit>, answer: Answer) -> Self {
-        Self {
-            inner,
-            limit,
-            answer,
-            refuses_next: false,
-        }
+    pub(crate) fn new(inner: S, limit: Limit, answer: Answer) -> Self {
+        Self { inner, limit, answer, refuses_next: false }
     }
 
     /// The inner service.
@@ -55,8 +50,11 @@ impl<S> LimitConcurrency<S> {
         self.inner
     }
 
+    /// Takes the request by value: a borrow that escapes would make the admitted path copy it.
     #[cold]
-    fn refuse(&self, head: Head<'_>) -> (Rejection, Protocol) {
+    #[inline(never)]
+    fn refuse<F, B>(&self, request: Request<B>) -> ResponseFuture<F> {
+        let head = Head::of(&request);
         let now = tokio::time::Instant::now().into_std();
         let rejection = Rejection::new(AT_CAPACITY, self.answer.status)
             .for_request(head)
@@ -71,13 +69,20 @@ impl<S> LimitConcurrency<S> {
             max = self.limit.max(),
             "Request refused"
         );
-        (rejection, Protocol::of(head))
+        ResponseFuture::refused(rejection, Protocol::of(head))
     }
+}
+
+/// Out of line: where nobody listens, the event's own code would cost the path ten times its check.
+#[cold]
+#[inline(never)]
+fn trace_admitted() {
+    tracing::trace!("Request admitted");
 }
 
 impl<S: Clone> Clone for LimitConcurrency<S> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Arc::clone(&self.limit), self.answer)
+        Self::new(self.inner.clone(), self.limit.clone(), self.answer)
     }
 }
 
@@ -97,15 +102,11 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let inner = self.inner.poll_ready(cx);
         self.refuses_next = inner.is_pending() && self.limit.is_full();
-        if self.refuses_next {
-            Poll::Ready(Ok(()))
-        } else {
-            inner
-        }
+        if self.refuses_next { Poll::Ready(Ok(())) } else { inner }
     }
 
     #[inline]
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let permit = if mem::take(&mut self.refuses_next) {
             self.limit.reject();
             None
@@ -113,17 +114,19 @@ where
             self.limit.try_acquire()
         };
         let Some(permit) = permit else {
-            let (rejection, protocol) = self.refuse(Head::of(&request));
-            return ResponseFuture::refused(rejection, protocol);
+            return self.refuse(request);
         };
-        tracing::trace!("Request admitted");
+        if LevelFilter::current() == LevelFilter::TRACE {
+            trace_admitted();
+        }
         let rule = BodyRule::of(request.method());
-        let admission = Admission::new(permit, &mut request);
-        ResponseFuture::admitted(
-            self.inner.call(request),
-            admission,
-            rule,
-            self.answer.release,
-        )
+        let release = self.answer.release;
+        if asks_to_upgrade(&request) {
+            let (admission, request) = Admission::shared(permit, request);
+            ResponseFuture::admitted(self.inner.call(request), admission, rule, release)
+        } else {
+            let admission = Admission::alone(permit);
+            ResponseFuture::admitted(self.inner.call(request), admission, rule, release)
+        }
     }
 }

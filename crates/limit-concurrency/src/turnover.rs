@@ -41,11 +41,7 @@ impl Turnover {
     /// A request was refused at `now`, when `releases` had left (modulo 2³²) and `in_flight` had
     /// not. When should it come back?
     pub(crate) fn refused(&mut self, now: Instant, releases: u32, in_flight: u32) -> Duration {
-        let fresh = Window {
-            since: now,
-            releases,
-            last_refusal: now,
-        };
+        let fresh = Window { since: now, releases, last_refusal: now };
         match &mut self.window {
             Some(window) if now.saturating_duration_since(window.last_refusal) <= MEMORY => {
                 window.last_refusal = window.last_refusal.max(now);
@@ -61,12 +57,7 @@ impl Turnover {
                     }
                 }
             }
-            _ => {
-                *self = Self {
-                    window: Some(fresh),
-                    stay: Duration::ZERO,
-                }
-            }
+            _ => *self = Self { window: Some(fresh), stay: Duration::ZERO },
         }
         self.stay.clamp(SHORTEST, LONGEST)
     }
@@ -98,10 +89,7 @@ mod tests {
         assert_eq!(turnover.refused(start + SECOND, 20, 100), 5 * SECOND);
         assert_eq!(turnover.refused(start + 2 * SECOND, 40, 100), 5 * SECOND);
         // It became four times as fast.
-        assert_eq!(
-            turnover.refused(start + 4 * SECOND, 200, 100),
-            SECOND * 5 / 4
-        );
+        assert_eq!(turnover.refused(start + 4 * SECOND, 200, 100), SECOND * 5 / 4);
     }
 
     #[test]
@@ -109,10 +97,7 @@ mod tests {
         let (mut turnover, start) = (Turnover::default(), start());
         for millis in 0..1000 {
             let now = start + Duration::from_millis(millis);
-            assert_eq!(
-                turnover.refused(now, u32::try_from(millis / 50).unwrap(), 100),
-                SECOND
-            );
+            assert_eq!(turnover.refused(now, u32::try_from(millis / 50).unwrap(), 100), SECOND);
         }
         assert_eq!(turnover.refused(start + SECOND, 20, 100), 5 * SECOND);
     }

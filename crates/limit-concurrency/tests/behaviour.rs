@@ -51,19 +51,8 @@ fn refuses_over_the_limit_and_recovers_when_the_body_is_dropped() {
     let (mut service, in_flight) = limited(1, &probe);
     let first = answer(&mut service);
     assert_eq!(answer(&mut service).status(), 429);
-    assert_eq!(
-        probe.tally().calls,
-        1,
-        "the refused request reached the inner service"
-    );
-    assert_eq!(
-        (
-            in_flight.in_flight(),
-            in_flight.admitted(),
-            in_flight.rejected()
-        ),
-        (1, 1, 1)
-    );
+    assert_eq!(probe.tally().calls, 1, "the refused request reached the inner service");
+    assert_eq!((in_flight.in_flight(), in_flight.admitted(), in_flight.rejected()), (1, 1, 1));
     drop(first);
     assert_eq!(in_flight.in_flight(), 0);
     assert_eq!(answer(&mut service).status(), 200);
@@ -74,16 +63,10 @@ fn a_refusal_says_what_happened() {
     let (mut service, _) = limited(0, &Probe::new());
     let response = answer(&mut service);
     let rejection = Rejection::of(&response).unwrap();
-    assert_eq!(
-        (rejection.reason(), rejection.sent()),
-        (AT_CAPACITY, Sent::No)
-    );
+    assert_eq!((rejection.reason(), rejection.sent()), (AT_CAPACITY, Sent::No));
     assert_eq!(rejection.grpc_code(), GrpcCode::ResourceExhausted);
     assert_eq!(rejection.retry_after(), Some(Duration::from_secs(1)));
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
 
 #[test]
@@ -95,10 +78,7 @@ fn a_grpc_request_is_refused_with_a_status_of_grpc() {
         let request = Request::post("/echo.Echo/Say").header("content-type", "application/grpc");
         let response = assert_ready_ok!(begin(&mut service, request.body(()).unwrap()).poll());
         assert_eq!(
-            (
-                response.status().as_u16(),
-                &response.headers()["grpc-status"]
-            ),
+            (response.status().as_u16(), &response.headers()["grpc-status"]),
             (200, &code.parse().unwrap())
         );
         assert!(response.body().is_end_stream());
@@ -136,12 +116,7 @@ fn lowering_the_limit_cuts_nobody_off() {
     assert!(matches!(frame, Poll::Ready(Some(Ok(_)))));
     while open.pop().is_some() {
         let expected = if open.is_empty() { 200 } else { 429 };
-        assert_eq!(
-            answer(&mut service).status(),
-            expected,
-            "{} open",
-            open.len()
-        );
+        assert_eq!(answer(&mut service).status(), expected, "{} open", open.len());
     }
 }
 
@@ -151,10 +126,7 @@ fn with_release_at_the_head_a_body_holds_nothing() {
     let layer = LimitConcurrencyLayer::new(1).with_release(Release::Head);
     let mut service = layer.layer(probe.clone());
     let open = answer(&mut service);
-    assert_eq!(
-        (layer.handle().in_flight(), probe.tally().in_flight),
-        (0, 1)
-    );
+    assert_eq!((layer.handle().in_flight(), probe.tally().in_flight), (0, 1));
     drop(open);
     probe.replan(|plan| plan.head.0 = Pace::Never);
     let pending = begin(&mut service, Request::new(()));
@@ -194,11 +166,7 @@ fn an_inner_service_that_is_not_ready_is_waited_for_while_there_is_room() {
     in_flight.set_max(1);
     let response = assert_ready_ok!(task::spawn(service.call(Request::new(()))).poll());
     assert_eq!(
-        (
-            response.status().as_u16(),
-            in_flight.rejected(),
-            probe.tally().calls
-        ),
+        (response.status().as_u16(), in_flight.rejected(), probe.tally().calls),
         (429, 1, 0)
     );
     assert_pending!(poll_ready(&mut service));
@@ -228,11 +196,8 @@ fn an_error_of_readiness_passes() {
 fn all_services_of_a_layer_and_its_clones_share_one_limit() {
     let probe = Probe::new().with_body(1, Pace::Never);
     let layer = LimitConcurrencyLayer::new(2);
-    let mut services = [
-        layer.layer(probe.clone()),
-        layer.clone().layer(probe.clone()),
-        layer.layer(probe),
-    ];
+    let mut services =
+        [layer.layer(probe.clone()), layer.clone().layer(probe.clone()), layer.layer(probe)];
     let mut third = services[2].clone();
     let _open: Vec<_> = services[..2].iter_mut().map(answer).collect();
     assert_eq!(answer(&mut third).status(), 429);
@@ -240,10 +205,7 @@ fn all_services_of_a_layer_and_its_clones_share_one_limit() {
 }
 
 fn upgrade() -> Request<()> {
-    Request::get("/chat")
-        .header("upgrade", "websocket")
-        .body(())
-        .unwrap()
+    Request::get("/chat").header("upgrade", "websocket").body(()).unwrap()
 }
 
 /// A service that keeps the extensions of what it is sent.
@@ -288,15 +250,9 @@ fn two_limits_are_both_held_by_one_token() {
     let (service, kept) = keeps_extensions();
     let mut service = outer.layer(inner.layer(tower::service_fn(service)));
     drop(assert_ready!(task::spawn(service.call(upgrade())).poll()));
-    assert_eq!(
-        (outer.handle().in_flight(), inner.handle().in_flight()),
-        (1, 1)
-    );
+    assert_eq!((outer.handle().in_flight(), inner.handle().in_flight()), (1, 1));
     drop(kept.take());
-    assert_eq!(
-        (outer.handle().in_flight(), inner.handle().in_flight()),
-        (0, 0)
-    );
+    assert_eq!((outer.handle().in_flight(), inner.handle().in_flight()), (0, 0));
 }
 
 #[test]
@@ -305,11 +261,7 @@ fn requests_that_do_not_ask_to_upgrade_carry_no_token() {
         *request.version_mut() = Version::HTTP_2;
         request
     };
-    for request in [
-        Request::new(()),
-        http2(upgrade()),
-        Request::post("/").body(()).unwrap(),
-    ] {
+    for request in [Request::new(()), http2(upgrade()), Request::post("/").body(()).unwrap()] {
         assert_ne!(request.method(), Method::CONNECT);
         let (service, kept) = keeps_extensions();
         let mut service = LimitConcurrencyLayer::new(1).layer(tower::service_fn(service));
@@ -351,24 +303,16 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 fn exchange() -> impl Strategy<Value = Exchange> {
-    (
-        0..3_u32,
-        (0..3_u32, act()),
-        0..3_u32,
-        0..3_u32,
-        act(),
-        0..16_u32,
+    (0..3_u32, (0..3_u32, act()), 0..3_u32, 0..3_u32, act(), 0..16_u32).prop_map(
+        |(ready, head, frames, frame_polls, end, patience)| Exchange {
+            ready,
+            head,
+            frames,
+            frame_polls,
+            end,
+            patience,
+        },
     )
-        .prop_map(
-            |(ready, head, frames, frame_polls, end, patience)| Exchange {
-                ready,
-                head,
-                frames,
-                frame_polls,
-                end,
-                patience,
-            },
-        )
 }
 
 fn run(service: &mut LimitConcurrency<Probe>, mut patience: u32) {

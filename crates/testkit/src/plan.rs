@@ -62,12 +62,7 @@ impl Default for Plan {
             ready: (Pace::AtOnce, Act::Succeed),
             call_panics: false,
             head: (Pace::AtOnce, Act::Succeed),
-            body: BodyPlan {
-                frames: 0,
-                pace: Pace::AtOnce,
-                end: Act::Succeed,
-                trailers: false,
-            },
+            body: BodyPlan { frames: 0, pace: Pace::AtOnce, end: Act::Succeed, trailers: false },
         }
     }
 }

@@ -61,10 +61,7 @@ impl Probe {
     /// A probe that is ready and answers at once, with an empty body.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            shared: Arc::default(),
-            readiness: Readiness::Unknown,
-        }
+        Self { shared: Arc::default(), readiness: Readiness::Unknown }
     }
 
     /// Plans readiness.
@@ -84,13 +81,7 @@ impl Probe {
     /// Plans bodies of this many one-byte frames that end well.
     #[must_use]
     pub fn with_body(self, frames: u32, pace: Pace) -> Self {
-        self.replan(|plan| {
-            plan.body = BodyPlan {
-                frames,
-                pace,
-                ..Plan::default().body
-            }
-        });
+        self.replan(|plan| plan.body = BodyPlan { frames, pace, ..Plan::default().body });
         self
     }
 
@@ -108,10 +99,7 @@ impl Probe {
 
 impl Clone for Probe {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            readiness: Readiness::Unknown,
-        }
+        Self { shared: Arc::clone(&self.shared), readiness: Readiness::Unknown }
     }
 }
 
@@ -164,10 +152,7 @@ impl<B> Service<Request<B>> for Probe {
         assert!(!plan.call_panics, "the probe panicked as planned");
         lock(&self.shared.tally).began();
         ProbeFuture {
-            exchange: Some(Exchange {
-                shared: Arc::clone(&self.shared),
-                head_ready: false,
-            }),
+            exchange: Some(Exchange { shared: Arc::clone(&self.shared), head_ready: false }),
             waiting: plan.head.0.into(),
             plan,
         }
@@ -238,12 +223,8 @@ pub struct ProbeBody {
 
 impl ProbeBody {
     fn new(plan: BodyPlan, exchange: Exchange) -> Self {
-        let mut body = Self {
-            plan,
-            left: plan.frames,
-            waiting: plan.pace.into(),
-            exchange: Some(exchange),
-        };
+        let mut body =
+            Self { plan, left: plan.frames, waiting: plan.pace.into(), exchange: Some(exchange) };
         if body.has_nothing_more() {
             body.end();
         }
@@ -298,11 +279,7 @@ impl Body for ProbeBody {
             return Poll::Ready(Some(Err(error)));
         }
         self.end();
-        Poll::Ready(
-            self.plan
-                .trailers
-                .then(|| Ok(Frame::trailers(HeaderMap::new()))),
-        )
+        Poll::Ready(self.plan.trailers.then(|| Ok(Frame::trailers(HeaderMap::new()))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -354,9 +331,8 @@ mod tests {
 
     #[test]
     fn the_tally_tells_what_was_done() {
-        let mut probe = Probe::new()
-            .with_head(Pace::Polls(1), Act::Succeed)
-            .with_body(2, Pace::AtOnce);
+        let mut probe =
+            Probe::new().with_head(Pace::Polls(1), Act::Succeed).with_body(2, Pace::AtOnce);
         ready(&mut probe);
         let mut first = task::spawn(probe.call(Request::new(())));
         assert_pending!(first.poll());
@@ -368,10 +344,7 @@ mod tests {
         assert_eq!((tally.in_flight, tally.peak), (1, 2));
         drop(response);
         let tally = probe.tally();
-        assert_eq!(
-            (tally.in_flight, tally.bodies_ended, tally.bodies_dropped),
-            (0, 0, 1)
-        );
+        assert_eq!((tally.in_flight, tally.bodies_ended, tally.bodies_dropped), (0, 0, 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -34,9 +34,7 @@ impl Guard for Ledger {
     fn ended(self, end: End<'_>) {
         self.0.borrow_mut().push(match end {
             End::Complete { trailers: None } => Told::Complete,
-            End::Complete {
-                trailers: Some(trailers),
-            } => {
+            End::Complete { trailers: Some(trailers) } => {
                 assert_eq!(trailers["grpc-status"], "0");
                 Told::Trailers
             }
@@ -64,21 +62,13 @@ struct Script {
 }
 
 fn script(steps: impl IntoIterator<Item = Step>) -> Script {
-    Script {
-        steps: steps.into_iter().collect(),
-        honest: false,
-        exact: false,
-    }
+    Script { steps: steps.into_iter().collect(), honest: false, exact: false }
 }
 
 impl Script {
     fn length(&self) -> u64 {
         let data = |step: &Step| {
-            if let Step::Data(length) = step {
-                *length as u64
-            } else {
-                0
-            }
+            if let Step::Data(length) = step { *length as u64 } else { 0 }
         };
         self.steps.iter().map(data).sum()
     }
@@ -113,11 +103,7 @@ impl Body for Script {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.exact {
-            SizeHint::with_exact(self.length())
-        } else {
-            SizeHint::default()
-        }
+        if self.exact { SizeHint::with_exact(self.length()) } else { SizeHint::default() }
     }
 }
 
@@ -151,21 +137,14 @@ fn every_end_is_told_for_what_it_is() {
         (vec![Data(3), Trailers], 1, Told::Dropped),
     ] {
         let body = script(steps.clone());
-        assert_eq!(
-            told_after(Response::new(body), &Method::GET, polls),
-            [expected],
-            "{steps:?}"
-        );
+        assert_eq!(told_after(Response::new(body), &Method::GET, polls), [expected], "{steps:?}");
     }
 }
 
 #[test]
 fn a_body_at_its_end_is_complete_before_it_is_polled() {
     let ledger = Ledger::default();
-    let ended = Script {
-        honest: true,
-        ..script([])
-    };
+    let ended = Script { honest: true, ..script([]) };
     let body = GuardedBody::new(ended, ledger.clone());
     assert_eq!(ledger.told(), [Told::Complete]);
     drop(body);
@@ -175,10 +154,7 @@ fn a_body_at_its_end_is_complete_before_it_is_polled() {
 #[test]
 fn the_last_frame_completes_a_body_that_says_it_is_the_last() {
     let ledger = Ledger::default();
-    let body = Script {
-        honest: true,
-        ..script([Step::Data(1), Step::Data(1)])
-    };
+    let body = Script { honest: true, ..script([Step::Data(1), Step::Data(1)]) };
     let mut body = GuardedBody::new(body, ledger.clone());
     let _ = poll(&mut body);
     assert_eq!(ledger.told(), []);
@@ -200,46 +176,22 @@ fn a_body_that_came_to_its_end_unread_is_complete_when_dropped() {
 #[test]
 fn a_dropped_body_is_complete_once_its_announced_length_has_passed() {
     let halves = || script([Step::Data(2), Step::Data(2)]);
-    let announced = |length: &str| {
-        Response::builder()
-            .header("content-length", length)
-            .body(halves())
-            .unwrap()
-    };
-    let exact = || {
-        Response::new(Script {
-            exact: true,
-            ..halves()
-        })
-    };
+    let announced =
+        |length: &str| Response::builder().header("content-length", length).body(halves()).unwrap();
+    let exact = || Response::new(Script { exact: true, ..halves() });
     assert_eq!(told_after(announced("4"), &Method::GET, 1), [Told::Dropped]);
-    assert_eq!(
-        told_after(announced("4"), &Method::GET, 2),
-        [Told::Complete]
-    );
-    assert_eq!(
-        told_after(announced("0"), &Method::GET, 0),
-        [Told::Complete]
-    );
+    assert_eq!(told_after(announced("4"), &Method::GET, 2), [Told::Complete]);
+    assert_eq!(told_after(announced("0"), &Method::GET, 0), [Told::Complete]);
     assert_eq!(told_after(exact(), &Method::GET, 1), [Told::Dropped]);
     assert_eq!(told_after(exact(), &Method::GET, 2), [Told::Complete]);
-    assert_eq!(
-        told_after(announced("four"), &Method::GET, 2),
-        [Told::Dropped]
-    );
-    assert_eq!(
-        told_after(Response::new(halves()), &Method::GET, 2),
-        [Told::Dropped]
-    );
+    assert_eq!(told_after(announced("four"), &Method::GET, 2), [Told::Dropped]);
+    assert_eq!(told_after(Response::new(halves()), &Method::GET, 2), [Told::Dropped]);
 }
 
 #[test]
 fn trailers_that_follow_the_announced_length_are_told() {
     let body = script([Step::Data(2), Step::Trailers]);
-    let response = Response::builder()
-        .header("content-length", "2")
-        .body(body)
-        .unwrap();
+    let response = Response::builder().header("content-length", "2").body(body).unwrap();
     assert_eq!(told_after(response, &Method::POST, 2), [Told::Trailers]);
 }
 
@@ -280,9 +232,7 @@ fn a_rejections_own_bytes_pass_with_their_length() {
     let mut body: GuardedBody<Script, Ledger> = response.map(GuardedBody::own).into_body();
     assert_eq!(body.size_hint().exact(), length);
     assert!(!body.is_end_stream());
-    let Poll::Ready(Some(Ok(frame))) = poll(&mut body) else {
-        panic!("no frame")
-    };
+    let Poll::Ready(Some(Ok(frame))) = poll(&mut body) else { panic!("no frame") };
     assert_eq!(frame.into_data().unwrap().len() as u64, length.unwrap());
     assert!(body.is_end_stream());
 }

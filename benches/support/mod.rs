@@ -1,0 +1,60 @@
+//! What both benches share: the inner service, and a driver that does nothing but drive.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use tower::Service;
+
+/// Ready at once, answers at once, with a body that is at its end.
+///
+/// Its call and its answer are not inlined, as those of a real service are not: else the compiler
+/// sees through the bare service, builds no response at all, and every layer is charged with it.
+#[derive(Clone, Copy)]
+pub(crate) struct Bare;
+
+impl Service<Request<()>> for Bare {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = BareFuture;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline(never)]
+    fn call(&mut self, request: Request<()>) -> BareFuture {
+        std::hint::black_box(&request);
+        BareFuture
+    }
+}
+
+pub(crate) struct BareFuture;
+
+impl Future for BareFuture {
+    type Output = Result<Response<Empty<Bytes>>, Infallible>;
+
+    #[inline(never)]
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+/// One request on one service: ready, call, poll, drop.
+#[inline]
+pub(crate) fn exchange<S>(service: &mut S)
+where
+    S: Service<Request<()>>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "not ready");
+    let answer = pin!(service.call(Request::new(()))).poll(&mut cx);
+    assert!(matches!(answer, Poll::Ready(Ok(_))), "not answered at once");
+}

@@ -1,0 +1,119 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri, Version, header::HOST, uri::Scheme};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpStream, task::JoinHandle};
+
+use super::Server;
+
+/// One connection to a [`Server`], which it closes when it is dropped, whatever is under way.
+#[derive(Debug)]
+pub struct Client {
+    server: SocketAddr,
+    sender: Sender,
+    connection: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Client {
+    /// Connects, to speak HTTP/2 where `version` says so, else HTTP/1.1.
+    ///
+    /// # Panics
+    ///
+    /// If the server is not there.
+    pub async fn connect(server: &Server, version: Version) -> Self {
+        let server = server.address();
+        let stream = TcpStream::connect(server).await;
+        let io = TokioIo::new(stream.expect("the server listens"));
+        let (sender, connection) = if version == Version::HTTP_2 {
+            let pair = http2::handshake(TokioExecutor::new(), io).await;
+            let (sender, connection) = pair.expect("the connection is new");
+            let connection = tokio::spawn(async { drop(connection.await) });
+            (Sender::Http2(sender), connection)
+        } else {
+            let pair = http1::handshake(io).await;
+            let (sender, connection) = pair.expect("the connection is new");
+            let connection = tokio::spawn(async { drop(connection.await) });
+            (Sender::Http1(sender), connection)
+        };
+        Self {
+            server,
+            sender,
+            connection,
+        }
+    }
+
+    /// Sends a GET and returns its answer with the body unread.
+    ///
+    /// # Errors
+    ///
+    /// When the connection, or over HTTP/2 the stream, ends before the answer's head.
+    ///
+    /// # Panics
+    ///
+    /// If `path` is none.
+    pub async fn get(&mut self, path: &str) -> hyper::Result<Response<Incoming>> {
+        let request = Request::get(path).body(Empty::new()).expect("a path");
+        self.send(request).await
+    }
+
+    /// Sends a request for a path, and returns its answer with the body unread.
+    ///
+    /// # Errors
+    ///
+    /// When the connection, or over HTTP/2 the stream, ends before the answer's head.
+    ///
+    /// # Panics
+    ///
+    /// If the request's target is no path.
+    pub async fn send(
+        &mut self,
+        mut request: Request<Empty<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
+        let authority = self.server.to_string();
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                let host = authority.try_into().expect("an address");
+                request.headers_mut().insert(HOST, host);
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Sender::Http2(sender) => {
+                let mut target = request.uri().clone().into_parts();
+                target.scheme = Some(Scheme::HTTP);
+                target.authority = authority.parse().ok();
+                *request.uri_mut() = Uri::from_parts(target).expect("a path");
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
+
+    /// Sends a GET and reads all of its answer.
+    ///
+    /// # Errors
+    ///
+    /// When the connection, or over HTTP/2 the stream, ends before the answer does.
+    pub async fn read(&mut self, path: &str) -> hyper::Result<Response<Bytes>> {
+        let (head, body) = self.get(path).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}

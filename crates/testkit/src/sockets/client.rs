@@ -1,4 +1,7 @@
-use std::net::SocketAddr;
+use std::{
+    io,
+    net::{self, Shutdown, SocketAddr},
+};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header::HOST, uri::Scheme};
@@ -8,16 +11,16 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::net::TcpStream;
 
 use super::Server;
 
 /// One connection to a [`Server`], which it closes when it is dropped, whatever is under way.
 #[derive(Debug)]
 pub struct Client {
-    server: SocketAddr,
     sender: Sender,
-    connection: JoinHandle<()>,
+    socket: net::TcpStream,
+    server: String,
 }
 
 #[derive(Debug)]
@@ -34,23 +37,22 @@ impl Client {
     /// If the server is not there.
     pub async fn connect(server: &Server, version: Version) -> Self {
         let server = server.address();
-        let stream = TcpStream::connect(server).await;
-        let io = TokioIo::new(stream.expect("the server listens"));
-        let (sender, connection) = if version == Version::HTTP_2 {
+        let (io, socket) = connect(server).await.expect("the server listens");
+        let sender = if version == Version::HTTP_2 {
             let pair = http2::handshake(TokioExecutor::new(), io).await;
             let (sender, connection) = pair.expect("the connection is new");
-            let connection = tokio::spawn(async { drop(connection.await) });
-            (Sender::Http2(sender), connection)
+            tokio::spawn(connection);
+            Sender::Http2(sender)
         } else {
             let pair = http1::handshake(io).await;
             let (sender, connection) = pair.expect("the connection is new");
-            let connection = tokio::spawn(async { drop(connection.await) });
-            (Sender::Http1(sender), connection)
+            tokio::spawn(connection);
+            Sender::Http1(sender)
         };
         Self {
-            server,
             sender,
-            connection,
+            socket,
+            server: server.to_string(),
         }
     }
 
@@ -81,10 +83,9 @@ impl Client {
         &mut self,
         mut request: Request<Empty<Bytes>>,
     ) -> hyper::Result<Response<Incoming>> {
-        let authority = self.server.to_string();
         match &mut self.sender {
             Sender::Http1(sender) => {
-                let host = authority.try_into().expect("an address");
+                let host = self.server.parse().expect("an address");
                 request.headers_mut().insert(HOST, host);
                 sender.ready().await?;
                 sender.send_request(request).await
@@ -92,7 +93,7 @@ impl Client {
             Sender::Http2(sender) => {
                 let mut target = request.uri().clone().into_parts();
                 target.scheme = Some(Scheme::HTTP);
-                target.authority = authority.parse().ok();
+                target.authority = self.server.parse().ok();
                 *request.uri_mut() = Uri::from_parts(target).expect("a path");
                 sender.ready().await?;
                 sender.send_request(request).await
@@ -114,6 +115,15 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.connection.abort();
+        // hyper's tasks, which own the connection, would keep it as long as there is a body.
+        // An error says that it is closed already.
+        self.socket.shutdown(Shutdown::Both).ok();
     }
+}
+
+/// A connection, and a second handle to it.
+async fn connect(server: SocketAddr) -> io::Result<(TokioIo<TcpStream>, net::TcpStream)> {
+    let stream = TcpStream::connect(server).await?.into_std()?;
+    let socket = stream.try_clone()?;
+    Ok((TokioIo::new(TcpStream::from_std(stream)?), socket))
 }

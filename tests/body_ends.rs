@@ -43,8 +43,8 @@ impl Guard for Recorder {
 
 type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
 
-fn data(text: &'static str) -> io::Result<Frame<Bytes>> {
-    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+fn data(text: &'static str) -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(text.as_bytes()))
 }
 
 fn trailers() -> HeaderMap {
@@ -61,7 +61,7 @@ fn streamed(frames: impl IntoIterator<Item = io::Result<Frame<Bytes>>>) -> AnyBo
 
 /// A body of this text and then of nothing, for ever.
 fn endless(text: &'static str) -> AnyBody {
-    let frames = stream::iter([data(text)]).chain(stream::pending());
+    let frames = stream::iter([Ok(data(text))]).chain(stream::pending());
     StreamBody::new(frames).boxed_unsync()
 }
 
@@ -76,14 +76,15 @@ fn plain<B>(request: &Request<B>) -> Response<AnyBody> {
         "/304" => response.status(304).body(endless("never")),
         "/announced" => response
             .header("content-length", "9")
-            .body(streamed([data("soup "), data("soup")])),
+            .body(streamed([Ok(data("soup ")), Ok(data("soup"))])),
         "/announced/endless" => response.header("content-length", "4").body(endless("soup")),
-        "/streamed" => response.body(streamed([data("soup "), data("soup")])),
+        "/streamed" => response.body(streamed([Ok(data("soup ")), Ok(data("soup"))])),
         "/endless" => response.body(endless("soup")),
-        "/trailers" => response
-            .header("trailer", "x-sum")
-            .body(streamed([data("soup"), Ok(Frame::trailers(trailers()))])),
-        "/fails" => response.body(streamed([data("soup"), Err(io::Error::other("spilt"))])),
+        "/trailers" => response.header("trailer", "x-sum").body(streamed([
+            Ok(data("soup")),
+            Ok(Frame::trailers(trailers())),
+        ])),
+        "/fails" => response.body(streamed([Ok(data("soup")), Err(io::Error::other("spilt"))])),
         path => panic!("nothing is at {path}"),
     }
     .unwrap()
@@ -138,7 +139,7 @@ fn request(method: Method, path: &str) -> Request<Empty<Bytes>> {
 async fn bodies_that_are_read_to_the_end_are_complete() {
     for version in VERSIONS {
         let (server, mut ends) = guarded();
-        let mut client = Client::connect(&server, version).await;
+        let client = Client::connect(&server, version).await;
         for path in ["/full", "/empty", "/announced", "/streamed"] {
             let expected = plain(&request(Method::GET, path)).into_body();
             let expected = expected.collect().await.unwrap().to_bytes();
@@ -161,7 +162,7 @@ async fn bodies_that_no_client_will_read_are_complete() {
         (Version::HTTP_2, Method::HEAD, "/empty"),
     ] {
         let (server, mut ends) = guarded();
-        let mut client = Client::connect(&server, version).await;
+        let client = Client::connect(&server, version).await;
         let response = client.send(request(method.clone(), path)).await.unwrap();
         // While the client waits for more, to see that it need not go away.
         let ended = ends.next().await;
@@ -190,7 +191,7 @@ async fn over_http2_such_bodies_are_complete_when_the_client_lets_go() {
         (Method::GET, "/announced/endless"),
     ] {
         let (server, mut ends) = guarded();
-        let mut client = Client::connect(&server, Version::HTTP_2).await;
+        let client = Client::connect(&server, Version::HTTP_2).await;
         let response = client.send(request(method.clone(), path)).await.unwrap();
         let mut body = response.into_body();
         if path.starts_with("/announced") {
@@ -206,7 +207,7 @@ async fn over_http2_such_bodies_are_complete_when_the_client_lets_go() {
 #[tokio::test]
 async fn the_announced_length_ends_a_body_that_never_says_so() {
     let (server, mut ends) = guarded();
-    let mut client = Client::connect(&server, Version::HTTP_11).await;
+    let client = Client::connect(&server, Version::HTTP_11).await;
     for _ in 0..2 {
         let response = client.read("/announced/endless").await.unwrap();
         assert_eq!(response.body(), "soup");
@@ -219,7 +220,7 @@ async fn the_announced_length_ends_a_body_that_never_says_so() {
 async fn trailers_are_told() {
     for version in VERSIONS {
         let (server, mut ends) = guarded();
-        let mut client = Client::connect(&server, version).await;
+        let client = Client::connect(&server, version).await;
         for te in [Some("trailers"), None] {
             let mut request = request(Method::GET, "/trailers");
             let te = te.map(|te| request.headers_mut().insert("te", te.parse().unwrap()));
@@ -238,7 +239,7 @@ async fn trailers_are_told() {
 async fn a_client_that_goes_away_drops_the_body() {
     for version in VERSIONS {
         let (server, mut ends) = guarded();
-        let mut client = Client::connect(&server, version).await;
+        let client = Client::connect(&server, version).await;
         let mut body = client.get("/endless").await.unwrap().into_body();
         body.frame().await.unwrap().unwrap();
         drop(client);
@@ -250,7 +251,7 @@ async fn a_client_that_goes_away_drops_the_body() {
 #[tokio::test]
 async fn a_stream_that_is_reset_drops_the_body_and_not_the_connection() {
     let (server, mut ends) = guarded();
-    let mut client = Client::connect(&server, Version::HTTP_2).await;
+    let client = Client::connect(&server, Version::HTTP_2).await;
     drop(client.get("/endless").await.unwrap());
     assert_eq!(ends.next().await, Ended::Dropped);
     assert_eq!(client.read("/full").await.unwrap().body(), "soup");
@@ -262,7 +263,7 @@ async fn a_stream_that_is_reset_drops_the_body_and_not_the_connection() {
 async fn a_body_that_fails_has_failed() {
     for version in VERSIONS {
         let (server, mut ends) = guarded();
-        let mut client = Client::connect(&server, version).await;
+        let client = Client::connect(&server, version).await;
         client.read("/fails").await.unwrap_err();
         assert_eq!(ends.next().await, Ended::Failed, "{version:?}");
         ends.were_all(server).await;
@@ -316,7 +317,7 @@ async fn a_guard_changes_no_header_over_http2() {
     ] {
         let mut heads = Vec::new();
         for server in [&server, &unguarded] {
-            let mut client = Client::connect(server, Version::HTTP_2).await;
+            let client = Client::connect(server, Version::HTTP_2).await;
             let (mut head, body) = client.get(path).await.unwrap().into_parts();
             head.headers.remove("date");
             heads.push((
@@ -359,7 +360,7 @@ async fn a_refusal_to_head_says_the_length_of_the_one_to_get_and_keeps_the_conne
     }
     assert_eq!(lengths, [lengths[0]; 4]);
     // Over HTTP/2 a length that does not hold would be an error of the stream.
-    let mut client = Client::connect(&server, Version::HTTP_2).await;
+    let client = Client::connect(&server, Version::HTTP_2).await;
     for _ in 0..2 {
         let response = client.send(request(Method::HEAD, "/")).await.unwrap();
         assert_eq!(

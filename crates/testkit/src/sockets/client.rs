@@ -11,11 +11,13 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Mutex};
 
 use super::Server;
 
 /// One connection to a [`Server`], which it closes when it is dropped, whatever is under way.
+///
+/// What is sent at once goes side by side over HTTP/2, and one after the other over HTTP/1.1.
 #[derive(Debug)]
 pub struct Client {
     sender: Sender,
@@ -25,7 +27,7 @@ pub struct Client {
 
 #[derive(Debug)]
 enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http1(Mutex<http1::SendRequest<Empty<Bytes>>>),
     Http2(http2::SendRequest<Empty<Bytes>>),
 }
 
@@ -47,7 +49,7 @@ impl Client {
             let pair = http1::handshake(io).await;
             let (sender, connection) = pair.expect("the connection is new");
             tokio::spawn(connection);
-            Sender::Http1(sender)
+            Sender::Http1(Mutex::new(sender))
         };
         Self {
             sender,
@@ -65,7 +67,7 @@ impl Client {
     /// # Panics
     ///
     /// If `path` is none.
-    pub async fn get(&mut self, path: &str) -> hyper::Result<Response<Incoming>> {
+    pub async fn get(&self, path: &str) -> hyper::Result<Response<Incoming>> {
         let request = Request::get(path).body(Empty::new()).expect("a path");
         self.send(request).await
     }
@@ -80,23 +82,25 @@ impl Client {
     ///
     /// If the request's target is no path.
     pub async fn send(
-        &mut self,
+        &self,
         mut request: Request<Empty<Bytes>>,
     ) -> hyper::Result<Response<Incoming>> {
-        match &mut self.sender {
+        match &self.sender {
             Sender::Http1(sender) => {
                 let host = self.server.parse().expect("an address");
                 request.headers_mut().insert(HOST, host);
+                let mut sender = sender.lock().await;
                 sender.ready().await?;
-                sender.send_request(request).await
+                let answer = sender.send_request(request);
+                drop(sender);
+                answer.await
             }
             Sender::Http2(sender) => {
                 let mut target = request.uri().clone().into_parts();
                 target.scheme = Some(Scheme::HTTP);
                 target.authority = self.server.parse().ok();
                 *request.uri_mut() = Uri::from_parts(target).expect("a path");
-                sender.ready().await?;
-                sender.send_request(request).await
+                sender.clone().send_request(request).await
             }
         }
     }
@@ -106,7 +110,7 @@ impl Client {
     /// # Errors
     ///
     /// When the connection, or over HTTP/2 the stream, ends before the answer does.
-    pub async fn read(&mut self, path: &str) -> hyper::Result<Response<Bytes>> {
+    pub async fn read(&self, path: &str) -> hyper::Result<Response<Bytes>> {
         let (head, body) = self.get(path).await?.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Response::from_parts(head, body))

@@ -2,13 +2,15 @@
 //! tell it is there.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
-use std::{convert::Infallible, io, time::Duration};
+mod bodies;
 
+use std::{convert::Infallible, time::Duration};
+
+use bodies::{LARGE, plain, trailers};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use http_body::Frame;
-use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use palisade::{BodyRule, End, Guard, GuardedBody, Head, Protocol, Reason, Rejection};
 use palisade_testkit::sockets::{Client, Raw, Server, exchange};
@@ -39,55 +41,6 @@ impl Guard for Recorder {
         // Nobody listens any more where a test is over.
         self.0.send(ended).ok();
     }
-}
-
-type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
-
-fn data(text: &'static str) -> Frame<Bytes> {
-    Frame::data(Bytes::from_static(text.as_bytes()))
-}
-
-fn trailers() -> HeaderMap {
-    [("x-sum".parse().unwrap(), "9".parse().unwrap())]
-        .into_iter()
-        .collect()
-}
-
-/// A body of these frames, of which neither length nor end can be foretold.
-fn streamed(frames: impl IntoIterator<Item = io::Result<Frame<Bytes>>>) -> AnyBody {
-    let frames: Vec<_> = frames.into_iter().collect();
-    StreamBody::new(stream::iter(frames)).boxed_unsync()
-}
-
-/// A body of this text and then of nothing, for ever.
-fn endless(text: &'static str) -> AnyBody {
-    let frames = stream::iter([Ok(data(text))]).chain(stream::pending());
-    StreamBody::new(frames).boxed_unsync()
-}
-
-/// The response for a path, as a service without any layer would make it.
-fn plain<B>(request: &Request<B>) -> Response<AnyBody> {
-    let response = Response::builder();
-    let full = || Full::from("soup").map_err(|never| match never {});
-    match request.uri().path() {
-        "/full" => response.body(full().boxed_unsync()),
-        "/empty" => response.body(Empty::new().map_err(|never| match never {}).boxed_unsync()),
-        "/204" => response.status(204).body(endless("never")),
-        "/304" => response.status(304).body(endless("never")),
-        "/announced" => response
-            .header("content-length", "9")
-            .body(streamed([Ok(data("soup ")), Ok(data("soup"))])),
-        "/announced/endless" => response.header("content-length", "4").body(endless("soup")),
-        "/streamed" => response.body(streamed([Ok(data("soup ")), Ok(data("soup"))])),
-        "/endless" => response.body(endless("soup")),
-        "/trailers" => response.header("trailer", "x-sum").body(streamed([
-            Ok(data("soup")),
-            Ok(Frame::trailers(trailers())),
-        ])),
-        "/fails" => response.body(streamed([Ok(data("soup")), Err(io::Error::other("spilt"))])),
-        path => panic!("nothing is at {path}"),
-    }
-    .unwrap()
 }
 
 fn unguarded() -> Server {
@@ -216,6 +169,20 @@ async fn the_announced_length_ends_a_body_that_never_says_so() {
     ends.were_all(server).await;
 }
 
+/// hyper takes a body in one piece whole, and keeps what the client does not read yet.
+#[tokio::test]
+async fn a_body_in_one_piece_is_complete_before_its_client_has_read_it() {
+    for version in VERSIONS {
+        let (server, mut ends) = guarded();
+        let client = Client::connect(&server, version).await;
+        let response = client.get("/large").await.unwrap();
+        assert_eq!(ends.next().await, COMPLETE, "{version:?}");
+        let read = response.into_body().collect().await.unwrap();
+        assert_eq!(read.to_bytes().len(), LARGE);
+        ends.were_all(server).await;
+    }
+}
+
 #[tokio::test]
 async fn trailers_are_told() {
     for version in VERSIONS {
@@ -320,11 +287,7 @@ async fn a_guard_changes_no_header_over_http2() {
             let client = Client::connect(server, Version::HTTP_2).await;
             let (mut head, body) = client.get(path).await.unwrap().into_parts();
             head.headers.remove("date");
-            heads.push((
-                head.status,
-                head.headers,
-                http_body::Body::is_end_stream(&body),
-            ));
+            heads.push((head.status, head.headers, body.is_end_stream()));
         }
         assert_eq!(heads[0], heads[1], "{path}");
         assert_eq!(

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use futures_util::future::{join, join_all};
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use http_body::Body as _;
 use http_body_util::Empty;
 use palisade::limit_concurrency::{InFlight, LimitConcurrency, LimitConcurrencyLayer};
@@ -208,7 +208,7 @@ struct Named {
 }
 
 /// The transport as a struct holds it that cannot.
-type Erased = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, transport::Error>;
+type Erased = BoxCloneSyncService<Request<Body>, Response<Body>, transport::Error>;
 
 fn erased(layer: &LimitConcurrencyLayer, channel: Channel) -> Erased {
     let limited = layer.layer(channel);

@@ -1,7 +1,7 @@
 //! limit-concurrency in a tonic server and around a tonic client, over real sockets.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use futures_util::future::{join, join_all};
 use http::{Request, Response, Version};
@@ -11,7 +11,7 @@ use palisade::limit_concurrency::{InFlight, LimitConcurrency, LimitConcurrencyLa
 use palisade_testkit::{
     Gate,
     grpc::{CountRequest, Echo, EchoClient, EchoServer, SayRequest},
-    sockets::{Client, Server, eventually},
+    sockets::{Client, Server, deaf, eventually},
 };
 use tonic::{
     Code, Status,
@@ -274,11 +274,9 @@ async fn a_call_that_is_given_up_frees_the_clients_permit() {
 }
 
 #[tokio::test]
-async fn a_dead_port_is_unavailable_through_the_layer_too() {
-    // The port of a listener that is gone.
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+async fn a_deaf_is_unavailable_through_the_layer_too() {
+    let deaf = deaf();
+    let address = deaf.local_addr().unwrap();
     let layer = LimitConcurrencyLayer::new(1);
     let bare = EchoClient::new(channel(address)).say(say()).await;
     let named = EchoClient::new(layer.layer(channel(address)))

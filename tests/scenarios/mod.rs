@@ -8,7 +8,7 @@ use futures_util::{
     future::{join, join_all},
     stream,
 };
-use http::{Request, Response, Version, header};
+use http::{Method, Request, Response, Version, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
@@ -40,16 +40,31 @@ pub(crate) async fn answer<B>(gate: Gate, mut request: Request<B>) -> Response<B
         }
         "/panic" => panic!("the handler panics as asked"),
         "/upgrade/held" => {
-            let held = request.extensions_mut().remove::<Held>();
-            upgrade(&mut request, Some(held.expect("the layer left it")))
+            let held = request
+                .extensions_mut()
+                .remove()
+                .expect("the layer left it");
+            becomes_an_echo(&mut request, Some(held));
+            switching_protocols()
         }
-        "/upgrade/ignored" => upgrade(&mut request, None),
+        "/upgrade/ignored" => {
+            becomes_an_echo(&mut request, None);
+            switching_protocols()
+        }
+        "" if request.method() == Method::CONNECT => {
+            let held = request
+                .extensions_mut()
+                .remove()
+                .expect("the layer left it");
+            becomes_an_echo(&mut request, Some(held));
+            Response::new(Body::empty())
+        }
         path => panic!("nothing is at {path}"),
     }
 }
 
-/// Becomes a connection on which all that is sent comes back.
-fn upgrade<B>(request: &mut Request<B>, held: Option<Held>) -> Response<Body> {
+/// Once the response is out, all that comes over the connection goes back.
+fn becomes_an_echo<B>(request: &mut Request<B>, held: Option<Held>) {
     let upgraded = hyper::upgrade::on(request);
     tokio::spawn(async move {
         let connection = TokioIo::new(upgraded.await.unwrap());
@@ -58,6 +73,9 @@ fn upgrade<B>(request: &mut Request<B>, held: Option<Held>) -> Response<Body> {
         tokio::io::copy(&mut from, &mut to).await.ok();
         drop(held);
     });
+}
+
+fn switching_protocols() -> Response<Body> {
     Response::builder()
         .status(101)
         .header(header::CONNECTION, "upgrade")
@@ -75,7 +93,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::connect(&self.server, self.version).await
     }
 
@@ -86,11 +104,11 @@ impl Served {
         assert_eq!(counted, (admitted, rejected));
     }
 
-    async fn refuses(&self) {
+    pub(crate) async fn refuses(&self) {
         is_refusal(&self.client().await.read("/hello").await.unwrap());
     }
 
-    async fn admits(&self) {
+    pub(crate) async fn admits(&self) {
         let response = self.client().await.read("/hello").await.unwrap();
         assert_eq!(
             (response.status().as_u16(), &**response.body()),

@@ -12,7 +12,7 @@ use std::{panic::Location, time::Duration};
 
 pub use client::Client;
 pub use raw::{Raw, exchange};
-pub use server::Server;
+pub use server::{Server, deaf};
 
 /// Waits until `condition` holds, looking once a millisecond.
 ///

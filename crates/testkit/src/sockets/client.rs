@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, Version, header::HOST, uri::Scheme};
+use http::{Method, Request, Response, Uri, Version, header::HOST, uri::Scheme};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     body::Incoming,
@@ -72,7 +72,7 @@ impl Client {
         self.send(request).await
     }
 
-    /// Sends a request for a path, and returns its answer with the body unread.
+    /// Sends a request for a path, or CONNECT for an authority, and returns its answer with the body unread.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If the request's target is no path.
+    /// If the request's target is neither.
     pub async fn send(
         &self,
         mut request: Request<Empty<Bytes>>,
@@ -96,10 +96,12 @@ impl Client {
                 answer.await
             }
             Sender::Http2(sender) => {
-                let mut target = request.uri().clone().into_parts();
-                target.scheme = Some(Scheme::HTTP);
-                target.authority = self.server.parse().ok();
-                *request.uri_mut() = Uri::from_parts(target).expect("a path");
+                if request.method() != Method::CONNECT {
+                    let mut target = request.uri().clone().into_parts();
+                    target.scheme = Some(Scheme::HTTP);
+                    target.authority = self.server.parse().ok();
+                    *request.uri_mut() = Uri::from_parts(target).expect("a path");
+                }
                 sender.clone().send_request(request).await
             }
         }

@@ -14,7 +14,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     runtime::{Builder, Runtime},
 };
 use tower_service::Service;
@@ -107,4 +107,17 @@ impl Drop for Server {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A socket at whose address every connection is refused: its port is taken, but nobody listens.
+///
+/// # Panics
+///
+/// If there is no port to be had.
+#[must_use]
+pub fn deaf() -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("there are sockets");
+    let bound = socket.bind((Ipv4Addr::LOCALHOST, 0).into());
+    bound.expect("a loopback port is free");
+    socket
 }

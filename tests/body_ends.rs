@@ -8,7 +8,7 @@ use std::{convert::Infallible, time::Duration};
 
 use bodies::{LARGE, plain, trailers};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -88,6 +88,10 @@ fn request(method: Method, path: &str) -> Request<Empty<Bytes>> {
         .unwrap()
 }
 
+async fn read(response: Response<Incoming>) -> Bytes {
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
 #[tokio::test]
 async fn bodies_that_are_read_to_the_end_are_complete() {
     for version in VERSIONS {
@@ -120,15 +124,7 @@ async fn bodies_that_no_client_will_read_are_complete() {
         // While the client waits for more, to see that it need not go away.
         let ended = ends.next().await;
         assert_eq!(ended, COMPLETE, "{version:?} {method} {path}");
-        assert!(
-            response
-                .into_body()
-                .collect()
-                .await
-                .unwrap()
-                .to_bytes()
-                .is_empty()
-        );
+        assert_eq!(read(response).await, "");
         ends.were_all(server).await;
     }
 }
@@ -177,8 +173,7 @@ async fn a_body_in_one_piece_is_complete_before_its_client_has_read_it() {
         let client = Client::connect(&server, version).await;
         let response = client.get("/large").await.unwrap();
         assert_eq!(ends.next().await, COMPLETE, "{version:?}");
-        let read = response.into_body().collect().await.unwrap();
-        assert_eq!(read.to_bytes().len(), LARGE);
+        assert_eq!(read(response).await.len(), LARGE);
         ends.were_all(server).await;
     }
 }
@@ -301,11 +296,8 @@ async fn a_guard_changes_no_header_over_http2() {
 #[tokio::test]
 async fn a_refusal_to_head_says_the_length_of_the_one_to_get_and_keeps_the_connection() {
     let server = Server::hyper(service_fn(async |request: Request<Incoming>| {
-        let head = Head::of(&request);
-        Ok::<_, Infallible>(
-            Rejection::new(Reason::new("closed"), StatusCode::SERVICE_UNAVAILABLE)
-                .respond(Protocol::of(head)),
-        )
+        let rejection = Rejection::new(Reason::new("closed"), StatusCode::SERVICE_UNAVAILABLE);
+        Ok::<_, Infallible>(rejection.respond(Protocol::of(Head::of(&request))))
     }));
     let mut raw = Raw::open(&server, "").await;
     let mut lengths = Vec::new();
@@ -330,14 +322,6 @@ async fn a_refusal_to_head_says_the_length_of_the_one_to_get_and_keeps_the_conne
             response.headers()["content-length"],
             *lengths[0].to_string()
         );
-        assert!(
-            response
-                .into_body()
-                .collect()
-                .await
-                .unwrap()
-                .to_bytes()
-                .is_empty()
-        );
+        assert_eq!(read(response).await, "");
     }
 }

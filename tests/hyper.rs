@@ -124,20 +124,20 @@ async fn around_a_client_the_permit_is_held_while_the_answer_is_read() {
     let layer = LimitConcurrencyLayer::new(1);
     let transport = legacy::Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let mut client = layer.layer(transport);
-    let server = served.server.address();
+    let upstream = served.server.address();
     let mut get = async |server: SocketAddr, path| {
         let uri = format!("http://{server}{path}");
         let request = Request::get(uri).body(Empty::new()).unwrap();
         client.ready().await?.call(request).await
     };
-    let open = get(server, "/long").await.unwrap();
+    let open = get(upstream, "/long").await.unwrap();
     assert_eq!(open.status(), 200);
-    let refused = get(server, "/hello").await.unwrap();
+    let refused = get(upstream, "/hello").await.unwrap();
     assert_eq!(refused.status(), 429);
     assert_eq!(Rejection::of(&refused).unwrap().sent(), Sent::No);
     drop(open);
     assert_eq!(layer.handle().in_flight(), 0);
-    let answer = get(server, "/hello").await.unwrap();
+    let answer = get(upstream, "/hello").await.unwrap();
     assert_eq!(
         answer.into_body().collect().await.unwrap().to_bytes(),
         "hello"

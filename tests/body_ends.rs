@@ -97,7 +97,7 @@ async fn bodies_that_are_read_to_the_end_are_complete() {
     for version in VERSIONS {
         let (server, mut ends) = guarded();
         let client = Client::connect(&server, version).await;
-        for path in ["/full", "/empty", "/announced", "/streamed"] {
+        for path in ["/full", "/empty", "/announced", "/streamed", "/ending"] {
             let expected = plain(&request(Method::GET, path)).into_body();
             let expected = expected.collect().await.unwrap().to_bytes();
             assert_eq!(client.read(path).await.unwrap().body(), &expected);
@@ -245,6 +245,7 @@ async fn a_guard_changes_no_byte_over_http1() {
             "/announced",
             "/announced/endless",
             "/streamed",
+            "/ending",
             "/trailers",
         ] {
             let sent = format!(
@@ -275,6 +276,7 @@ async fn a_guard_changes_no_header_over_http2() {
         "/304",
         "/announced",
         "/streamed",
+        "/ending",
         "/trailers",
     ] {
         let mut heads = Vec::new();

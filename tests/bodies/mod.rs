@@ -1,11 +1,15 @@
 //! Responses of every kind, for a guard to watch.
 
-use std::io;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Request, Response};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 
 /// More than all that sockets and servers buffer on the way to a client that does not read.
@@ -40,6 +44,25 @@ fn endless(text: &'static str) -> AnyBody {
     StreamBody::new(frames).boxed_unsync()
 }
 
+/// A body that says when it is at its end, and not how long it is.
+struct Ending(Option<Bytes>);
+
+impl Body for Ending {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.0.take().map(|last| Ok(Frame::data(last))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 /// The response for a path, as a service without any layer would make it.
 pub(crate) fn plain<B>(request: &Request<B>) -> Response<AnyBody> {
     let response = Response::builder();
@@ -54,6 +77,7 @@ pub(crate) fn plain<B>(request: &Request<B>) -> Response<AnyBody> {
             .body(streamed([Ok(data("soup ")), Ok(data("soup"))])),
         "/announced/endless" => response.header("content-length", "4").body(endless("soup")),
         "/streamed" => response.body(streamed([Ok(data("soup ")), Ok(data("soup"))])),
+        "/ending" => response.body(Ending(Some("soup".into())).boxed_unsync()),
         "/endless" => response.body(endless("soup")),
         "/trailers" => response.header("trailer", "x-sum").body(streamed([
             Ok(data("soup")),

@@ -72,7 +72,8 @@ impl Client {
         self.send(request).await
     }
 
-    /// Sends a request for a path, or CONNECT for an authority, and returns its answer with the body unread.
+    /// Sends a request for a path, or CONNECT for an authority, and returns its answer with the
+    /// body unread.
     ///
     /// # Errors
     ///

@@ -1,0 +1,136 @@
+use std::{
+    io,
+    net::{self, Shutdown, SocketAddr},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, Uri, Version, header::HOST, uri::Scheme};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{net::TcpStream, sync::Mutex};
+
+use super::Server;
+
+/// One connection to a [`Server`], which it closes when it is dropped, whatever is under way.
+///
+/// What is sent at once goes side by side over HTTP/2, and one after the other over HTTP/1.1.
+#[derive(Debug)]
+pub struct Client {
+    sender: Sender,
+    socket: net::TcpStream,
+    server: String,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(Mutex<http1::SendRequest<Empty<Bytes>>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Client {
+    /// Connects, to speak HTTP/2 where `version` says so, else HTTP/1.1.
+    ///
+    /// # Panics
+    ///
+    /// If the server is not there.
+    pub async fn connect(server: &Server, version: Version) -> Self {
+        let server = server.address();
+        let (io, socket) = connect(server).await.expect("the server listens");
+        let sender = if version == Version::HTTP_2 {
+            let pair = http2::handshake(TokioExecutor::new(), io).await;
+            let (sender, connection) = pair.expect("the connection is new");
+            tokio::spawn(connection);
+            Sender::Http2(sender)
+        } else {
+            let pair = http1::handshake(io).await;
+            let (sender, connection) = pair.expect("the connection is new");
+            tokio::spawn(connection);
+            Sender::Http1(Mutex::new(sender))
+        };
+        Self {
+            sender,
+            socket,
+            server: server.to_string(),
+        }
+    }
+
+    /// Sends a GET and returns its answer with the body unread.
+    ///
+    /// # Errors
+    ///
+    /// When the connection, or over HTTP/2 the stream, ends before the answer's head.
+    ///
+    /// # Panics
+    ///
+    /// If `path` is none.
+    pub async fn get(&self, path: &str) -> hyper::Result<Response<Incoming>> {
+        let request = Request::get(path).body(Empty::new()).expect("a path");
+        self.send(request).await
+    }
+
+    /// Sends a request for a path, or CONNECT for an authority, and returns its answer with the
+    /// body unread.
+    ///
+    /// # Errors
+    ///
+    /// When the connection, or over HTTP/2 the stream, ends before the answer's head.
+    ///
+    /// # Panics
+    ///
+    /// If the request's target is neither.
+    pub async fn send(
+        &self,
+        mut request: Request<Empty<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
+        match &self.sender {
+            Sender::Http1(sender) => {
+                let host = self.server.parse().expect("an address");
+                request.headers_mut().insert(HOST, host);
+                let mut sender = sender.lock().await;
+                sender.ready().await?;
+                let answer = sender.send_request(request);
+                drop(sender);
+                answer.await
+            }
+            Sender::Http2(sender) => {
+                if request.method() != Method::CONNECT {
+                    let mut target = request.uri().clone().into_parts();
+                    target.scheme = Some(Scheme::HTTP);
+                    target.authority = self.server.parse().ok();
+                    *request.uri_mut() = Uri::from_parts(target).expect("a path");
+                }
+                sender.clone().send_request(request).await
+            }
+        }
+    }
+
+    /// Sends a GET and reads all of its answer.
+    ///
+    /// # Errors
+    ///
+    /// When the connection, or over HTTP/2 the stream, ends before the answer does.
+    pub async fn read(&self, path: &str) -> hyper::Result<Response<Bytes>> {
+        let (head, body) = self.get(path).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // hyper's tasks, which own the connection, would keep it as long as there is a body.
+        // An error says that it is closed already.
+        self.socket.shutdown(Shutdown::Both).ok();
+    }
+}
+
+/// A connection, and a second handle to it.
+async fn connect(server: SocketAddr) -> io::Result<(TokioIo<TcpStream>, net::TcpStream)> {
+    let stream = TcpStream::connect(server).await?.into_std()?;
+    let socket = stream.try_clone()?;
+    Ok((TokioIo::new(TcpStream::from_std(stream)?), socket))
+}

@@ -22,15 +22,8 @@ use scenarios::{Served, VERSIONS, answer};
 /// The ways in which axum serves a router.
 const SERVERS: [fn(Router) -> Server; 2] = [Server::axum, Server::axum_make_service];
 
-const PATHS: [&str; 7] = [
-    "/hello",
-    "/held",
-    "/held/too",
-    "/long",
-    "/panic",
-    "/upgrade/held",
-    "/upgrade/ignored",
-];
+const PATHS: [&str; 7] =
+    ["/hello", "/held", "/held/too", "/long", "/panic", "/upgrade/held", "/upgrade/ignored"];
 
 /// A router with a route for each path; the limit starts as 1.
 fn served(serve: fn(Router) -> Server, version: Version) -> Served {
@@ -40,18 +33,11 @@ fn served(serve: fn(Router) -> Server, version: Version) -> Served {
         let gate = gate.clone();
         app.route(path, get(|request: Request| answer(gate, request)))
     });
-    Served {
-        server: serve(app.layer(layer)),
-        gate,
-        in_flight,
-        version,
-    }
+    Served { server: serve(app.layer(layer)), gate, in_flight, version }
 }
 
 fn all() -> impl Iterator<Item = Served> {
-    SERVERS
-        .into_iter()
-        .flat_map(|serve| VERSIONS.map(|version| served(serve, version)))
+    SERVERS.into_iter().flat_map(|serve| VERSIONS.map(|version| served(serve, version)))
 }
 
 #[tokio::test]
@@ -146,16 +132,10 @@ async fn a_refusal_to_head_says_the_length_of_the_one_to_get() {
         let sent = "HEAD /hello HTTP/1.1\r\nhost: x\r\n\r\n\
             GET /hello HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
         let answers = exchange(&served.server, sent).await;
-        let answers: Vec<_> = answers
-            .split("HTTP/1.1 429 Too Many Requests\r\n")
-            .collect();
-        let [_, head, get] = answers[..] else {
-            panic!("{answers:?}")
-        };
+        let answers: Vec<_> = answers.split("HTTP/1.1 429 Too Many Requests\r\n").collect();
+        let [_, head, get] = answers[..] else { panic!("{answers:?}") };
         let length = |answer: &str| {
-            let line = answer
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "));
+            let line = answer.lines().find_map(|line| line.strip_prefix("content-length: "));
             line.unwrap().parse::<usize>().unwrap()
         };
         let (_, body) = get.split_once("\r\n\r\n").unwrap();

@@ -54,11 +54,7 @@ fn guarded() -> (Server, Ends) {
     let server = Server::hyper(service_fn(move |request: Request<Incoming>| {
         let guard = Recorder(ended.clone());
         let rule = BodyRule::of(request.method());
-        std::future::ready(Ok::<_, Infallible>(GuardedBody::guard(
-            plain(&request),
-            rule,
-            guard,
-        )))
+        std::future::ready(Ok::<_, Infallible>(GuardedBody::guard(plain(&request), rule, guard)))
     }));
     (server, Ends(ends))
 }
@@ -68,9 +64,7 @@ struct Ends(UnboundedReceiver<Ended>);
 impl Ends {
     async fn next(&mut self) -> Ended {
         let ended = tokio::time::timeout(Duration::from_secs(10), self.0.recv()).await;
-        ended
-            .expect("the guard is told")
-            .expect("the guard is told")
+        ended.expect("the guard is told").expect("the guard is told")
     }
 
     /// That no guard was told twice, or without anybody asking.
@@ -81,11 +75,7 @@ impl Ends {
 }
 
 fn request(method: Method, path: &str) -> Request<Empty<Bytes>> {
-    Request::builder()
-        .method(method)
-        .uri(path)
-        .body(Empty::new())
-        .unwrap()
+    Request::builder().method(method).uri(path).body(Empty::new()).unwrap()
 }
 
 async fn read(response: Response<Incoming>) -> Bytes {
@@ -256,11 +246,7 @@ async fn a_guard_changes_no_byte_over_http1() {
             // Of an empty body hyper says so, but not to HEAD.
             let announced = ["/full", "/announced", "/announced/endless"].contains(&path);
             let empty = (method, path) == ("GET", "/empty");
-            assert_eq!(
-                without.contains("content-length: "),
-                announced || empty,
-                "{without}"
-            );
+            assert_eq!(without.contains("content-length: "), announced || empty, "{without}");
         }
     }
 }
@@ -269,16 +255,9 @@ async fn a_guard_changes_no_byte_over_http1() {
 async fn a_guard_changes_no_header_over_http2() {
     let (server, _ends) = guarded();
     let unguarded = unguarded();
-    for path in [
-        "/full",
-        "/empty",
-        "/204",
-        "/304",
-        "/announced",
-        "/streamed",
-        "/ending",
-        "/trailers",
-    ] {
+    for path in
+        ["/full", "/empty", "/204", "/304", "/announced", "/streamed", "/ending", "/trailers"]
+    {
         let mut heads = Vec::new();
         for server in [&server, &unguarded] {
             let client = Client::connect(server, Version::HTTP_2).await;
@@ -304,8 +283,7 @@ async fn a_refusal_to_head_says_the_length_of_the_one_to_get_and_keeps_the_conne
     let mut raw = Raw::open(&server, "").await;
     let mut lengths = Vec::new();
     for method in ["HEAD", "GET", "HEAD", "GET"] {
-        raw.write(&format!("{method} / HTTP/1.1\r\nhost: x\r\n\r\n"))
-            .await;
+        raw.write(&format!("{method} / HTTP/1.1\r\nhost: x\r\n\r\n")).await;
         let head = raw.read_to("\r\n\r\n").await;
         assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
         let length = head.split("content-length: ").nth(1).unwrap();
@@ -320,10 +298,7 @@ async fn a_refusal_to_head_says_the_length_of_the_one_to_get_and_keeps_the_conne
     let client = Client::connect(&server, Version::HTTP_2).await;
     for _ in 0..2 {
         let response = client.send(request(Method::HEAD, "/")).await.unwrap();
-        assert_eq!(
-            response.headers()["content-length"],
-            *lengths[0].to_string()
-        );
+        assert_eq!(response.headers()["content-length"], *lengths[0].to_string());
         assert_eq!(read(response).await, "");
     }
 }

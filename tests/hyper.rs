@@ -31,12 +31,7 @@ fn served(version: Version) -> Served {
         let gate = inner_gate.clone();
         async { Ok::<_, Infallible>(answer(gate, request).await) }
     }));
-    Served {
-        server: Server::hyper(service),
-        gate,
-        in_flight,
-        version,
-    }
+    Served { server: Server::hyper(service), gate, in_flight, version }
 }
 
 #[tokio::test]
@@ -138,22 +133,12 @@ async fn around_a_client_the_permit_is_held_while_the_answer_is_read() {
     drop(open);
     assert_eq!(layer.handle().in_flight(), 0);
     let answer = get(upstream, "/hello").await.unwrap();
-    assert_eq!(
-        answer.into_body().collect().await.unwrap().to_bytes(),
-        "hello"
-    );
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
     // The error is the client's own, and so is its type.
     let deaf = deaf();
     let error: legacy::Error = get(deaf.local_addr().unwrap(), "/").await.unwrap_err();
     assert!(error.is_connect());
     let in_flight = layer.handle();
-    assert_eq!(
-        (
-            in_flight.in_flight(),
-            in_flight.admitted(),
-            in_flight.rejected()
-        ),
-        (0, 3, 1)
-    );
+    assert_eq!((in_flight.in_flight(), in_flight.admitted(), in_flight.rejected()), (0, 3, 1));
     served.settles_with(2, 0).await;
 }

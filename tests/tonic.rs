@@ -47,9 +47,7 @@ fn limited(max: usize) -> (Server, Gate, InFlight) {
 }
 
 fn channel(address: SocketAddr) -> Channel {
-    Endpoint::from_shared(format!("http://{address}"))
-        .unwrap()
-        .connect_lazy()
+    Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
 fn client(server: &Server) -> EchoClient<Channel> {
@@ -57,17 +55,11 @@ fn client(server: &Server) -> EchoClient<Channel> {
 }
 
 fn say() -> SayRequest {
-    SayRequest {
-        text: "hello".into(),
-        ..SayRequest::default()
-    }
+    SayRequest { text: "hello".into(), ..SayRequest::default() }
 }
 
 fn held() -> SayRequest {
-    SayRequest {
-        held: true,
-        ..say()
-    }
+    SayRequest { held: true, ..say() }
 }
 
 fn is_refusal(status: &Status) {
@@ -76,10 +68,7 @@ fn is_refusal(status: &Status) {
         status.message(),
         "This service is handling as many requests as it can. Please try again soon."
     );
-    assert_eq!(
-        status.metadata().get("grpc-retry-pushback-ms").unwrap(),
-        "1000"
-    );
+    assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
 }
 
 async fn settles_with(in_flight: &InFlight, admitted: u64, rejected: u64) {
@@ -177,10 +166,7 @@ async fn a_method_that_panics_frees_its_permit() {
     let (server, _gate, in_flight) = limited(1);
     let mut client = client(&server);
     for _ in 0..2 {
-        let panics = SayRequest {
-            panics: true,
-            ..say()
-        };
+        let panics = SayRequest { panics: true, ..say() };
         client.say(panics).await.unwrap_err();
         eventually(|| in_flight.in_flight() == 0).await;
     }
@@ -240,9 +226,7 @@ macro_rules! holds_to_its_limit {
 async fn a_client_whose_type_is_written_down_holds_to_its_limit() {
     let (server, gate) = unlimited();
     let layer = LimitConcurrencyLayer::new(1);
-    let named = Named {
-        echo: EchoClient::new(layer.layer(channel(server.address()))),
-    };
+    let named = Named { echo: EchoClient::new(layer.layer(channel(server.address()))) };
     holds_to_its_limit!(named.echo, gate, layer.handle());
 }
 
@@ -279,12 +263,8 @@ async fn a_deaf_is_unavailable_through_the_layer_too() {
     let address = deaf.local_addr().unwrap();
     let layer = LimitConcurrencyLayer::new(1);
     let bare = EchoClient::new(channel(address)).say(say()).await;
-    let named = EchoClient::new(layer.layer(channel(address)))
-        .say(say())
-        .await;
-    let erased = EchoClient::new(erased(&layer, channel(address)))
-        .say(say())
-        .await;
+    let named = EchoClient::new(layer.layer(channel(address))).say(say()).await;
+    let erased = EchoClient::new(erased(&layer, channel(address))).say(say()).await;
     for answer in [bare, named, erased] {
         assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
     }

@@ -22,9 +22,7 @@ fn data(text: &'static str) -> Frame<Bytes> {
 }
 
 pub(crate) fn trailers() -> HeaderMap {
-    [("x-sum".parse().unwrap(), "9".parse().unwrap())]
-        .into_iter()
-        .collect()
+    [("x-sum".parse().unwrap(), "9".parse().unwrap())].into_iter().collect()
 }
 
 fn full(bytes: impl Into<Bytes>) -> AnyBody {
@@ -79,10 +77,9 @@ pub(crate) fn plain<B>(request: &Request<B>) -> Response<AnyBody> {
         "/streamed" => response.body(streamed([Ok(data("soup ")), Ok(data("soup"))])),
         "/ending" => response.body(Ending(Some("soup".into())).boxed_unsync()),
         "/endless" => response.body(endless("soup")),
-        "/trailers" => response.header("trailer", "x-sum").body(streamed([
-            Ok(data("soup")),
-            Ok(Frame::trailers(trailers())),
-        ])),
+        "/trailers" => response
+            .header("trailer", "x-sum")
+            .body(streamed([Ok(data("soup")), Ok(Frame::trailers(trailers()))])),
         "/fails" => response.body(streamed([Ok(data("soup")), Err(io::Error::other("spilt"))])),
         path => panic!("nothing is at {path}"),
     }

@@ -40,10 +40,7 @@ pub(crate) async fn answer<B>(gate: Gate, mut request: Request<B>) -> Response<B
         }
         "/panic" => panic!("the handler panics as asked"),
         "/upgrade/held" => {
-            let held = request
-                .extensions_mut()
-                .remove()
-                .expect("the layer left it");
+            let held = request.extensions_mut().remove().expect("the layer left it");
             becomes_an_echo(&mut request, Some(held));
             switching_protocols()
         }
@@ -52,10 +49,7 @@ pub(crate) async fn answer<B>(gate: Gate, mut request: Request<B>) -> Response<B
             switching_protocols()
         }
         "" if request.method() == Method::CONNECT => {
-            let held = request
-                .extensions_mut()
-                .remove()
-                .expect("the layer left it");
+            let held = request.extensions_mut().remove().expect("the layer left it");
             becomes_an_echo(&mut request, Some(held));
             Response::new(Body::empty())
         }
@@ -110,10 +104,7 @@ impl Served {
 
     pub(crate) async fn admits(&self) {
         let response = self.client().await.read("/hello").await.unwrap();
-        assert_eq!(
-            (response.status().as_u16(), &**response.body()),
-            (200, &b"hello"[..])
-        );
+        assert_eq!((response.status().as_u16(), &**response.body()), (200, &b"hello"[..]));
     }
 }
 
@@ -122,10 +113,7 @@ fn is_refusal(response: &Response<Bytes>) {
     let headers = response.headers();
     assert_eq!(headers["content-type"], "application/problem+json");
     assert_eq!(headers["retry-after"], "1");
-    assert_eq!(
-        headers["content-length"],
-        *response.body().len().to_string()
-    );
+    assert_eq!(headers["content-length"], *response.body().len().to_string());
     let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(problem["type"], "urn:palisade:at-capacity");
 }
@@ -134,11 +122,7 @@ pub(crate) async fn all_but_one_are_admitted_over_all_routes_and_connections(ser
     const MAX: usize = 4;
     served.in_flight.set_max(MAX);
     // Over HTTP/2 connections are shared too.
-    let connections = if served.version == Version::HTTP_2 {
-        2
-    } else {
-        MAX + 1
-    };
+    let connections = if served.version == Version::HTTP_2 { 2 } else { MAX + 1 };
     let clients = join_all((0..connections).map(|_| served.client())).await;
     let calls = (0..=MAX).map(|call| {
         let path = ["/held", "/held/too"][call / 2 % 2];
@@ -152,10 +136,8 @@ pub(crate) async fn all_but_one_are_admitted_over_all_routes_and_connections(ser
         served.gate.open();
     };
     let (answers, ()) = join(join_all(calls), watch).await;
-    let (admitted, refused): (Vec<_>, Vec<_>) = answers
-        .into_iter()
-        .map(Result::unwrap)
-        .partition(|answer| answer.status() == 200);
+    let (admitted, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().map(Result::unwrap).partition(|answer| answer.status() == 200);
     assert!(admitted.iter().all(|answer| answer.body() == "done"));
     assert_eq!((admitted.len(), refused.len()), (MAX, 1));
     is_refusal(&refused[0]);

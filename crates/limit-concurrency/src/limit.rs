@@ -1,10 +1,13 @@
 use std::{
     fmt,
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use crate::counters::{Counters, Word};
+use crate::{
+    counters::{Counters, Word},
+    sync::lock,
+};
 
 /// The machine behind the layer: a count of what is in flight, and a bound on it.
 ///
@@ -87,8 +90,7 @@ impl Limit {
     #[must_use]
     pub fn retry_after(&self, now: Instant) -> Duration {
         let Word { in_flight, admissions } = self.counters.word();
-        let turnover = &self.counters.refusals.turnover;
-        let mut turnover = turnover.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turnover = lock(&self.counters.refusals.turnover);
         turnover.refused(now, admissions.wrapping_sub(in_flight), in_flight)
     }
 

@@ -19,7 +19,7 @@ struct Held {
     refused: AtomicUsize,
 }
 
-fn acquire_and_release(limit: &Arc<Limit>, held: &Held, max: usize) {
+fn acquire_and_release(limit: &Limit, held: &Held, max: usize) {
     match limit.try_acquire() {
         Some(permit) => {
             assert!(held.now.fetch_add(1, SeqCst) < max, "more than {max} admitted");
@@ -41,10 +41,10 @@ fn adds_up(limit: &Limit, held: &Held, calls: u64) {
 #[test]
 fn no_interleaving_admits_too_many_or_loses_a_permit() {
     loom::model(|| {
-        let (limit, held) = (Arc::new(Limit::new(1)), Arc::new(Held::default()));
+        let (limit, held) = (Limit::new(1), Arc::new(Held::default()));
         let others: Vec<_> = (0..2)
             .map(|_| {
-                let (limit, held) = (Arc::clone(&limit), Arc::clone(&held));
+                let (limit, held) = (limit.clone(), Arc::clone(&held));
                 thread::spawn(move || acquire_and_release(&limit, &held, 1))
             })
             .collect();
@@ -57,9 +57,9 @@ fn no_interleaving_admits_too_many_or_loses_a_permit() {
 #[test]
 fn nobody_is_refused_while_there_is_room_for_all() {
     loom::model(|| {
-        let (limit, held) = (Arc::new(Limit::new(2)), Arc::new(Held::default()));
+        let (limit, held) = (Limit::new(2), Arc::new(Held::default()));
         let other = {
-            let (limit, held) = (Arc::clone(&limit), Arc::clone(&held));
+            let (limit, held) = (limit.clone(), Arc::clone(&held));
             thread::spawn(move || acquire_and_release(&limit, &held, 2))
         };
         acquire_and_release(&limit, &held, 2);
@@ -72,11 +72,11 @@ fn nobody_is_refused_while_there_is_room_for_all() {
 #[test]
 fn a_permit_given_back_is_there_for_whoever_learns_of_it() {
     loom::model(|| {
-        let limit = Arc::new(Limit::new(1));
+        let limit = Limit::new(1);
         let permit = limit.try_acquire().unwrap();
         let written = Arc::new(loom::cell::UnsafeCell::new(0));
         let other = {
-            let (limit, written) = (Arc::clone(&limit), Arc::clone(&written));
+            let (limit, written) = (limit.clone(), Arc::clone(&written));
             thread::spawn(move || {
                 // What was done under the permit has happened before the next holder's turn: loom
                 // fails here if the two accesses can race.
@@ -94,13 +94,13 @@ fn a_permit_given_back_is_there_for_whoever_learns_of_it() {
 #[test]
 fn lowering_and_raising_while_in_flight_never_admits_beyond_the_higher() {
     loom::model(|| {
-        let (limit, held) = (Arc::new(Limit::new(1)), Arc::new(Held::default()));
+        let (limit, held) = (Limit::new(1), Arc::new(Held::default()));
         let other = {
-            let (limit, held) = (Arc::clone(&limit), Arc::clone(&held));
+            let (limit, held) = (limit.clone(), Arc::clone(&held));
             thread::spawn(move || acquire_and_release(&limit, &held, 2))
         };
         let setter = {
-            let limit = Arc::clone(&limit);
+            let limit = limit.clone();
             thread::spawn(move || {
                 limit.set_max(0);
                 limit.set_max(2);
@@ -111,5 +111,28 @@ fn lowering_and_raising_while_in_flight_never_admits_beyond_the_higher() {
         setter.join().unwrap();
         adds_up(&limit, &held, 2);
         assert!(limit.try_acquire().is_some(), "raising admits at once");
+    });
+}
+
+#[test]
+fn counters_pass_to_the_next_limit_only_when_nothing_refers_to_them() {
+    loom::model(|| {
+        let limit = Limit::new(1);
+        let permit = limit.try_acquire().unwrap();
+        let releaser = thread::spawn(move || drop(permit));
+        let handles = [limit.clone(), limit];
+        let [one, other] = handles.map(|handle| thread::spawn(move || drop(handle)));
+        // Made while the old one goes: on its counters or on new ones, but never on both its own
+        // and somebody else's.
+        let next = Limit::new(1);
+        let held = next.try_acquire().expect("a new limit has room");
+        releaser.join().unwrap();
+        one.join().unwrap();
+        other.join().unwrap();
+        assert_eq!((next.in_flight(), next.admitted(), next.rejected()), (1, 1, 0));
+        let last = Limit::new(1);
+        assert_eq!((last.in_flight(), last.admitted()), (0, 0));
+        drop((held, next));
+        assert!(last.try_acquire().is_some());
     });
 }

@@ -23,6 +23,22 @@ fn nothing_gets_past_the_last_permit_the_word_can_count() {
     assert_eq!((limit.in_flight(), limit.admitted()), (most as usize - 1, 1));
 }
 
+#[test]
+fn a_limit_made_after_others_are_gone_begins_at_zero() {
+    for max in 1..50 {
+        let limit = Limit::new(max);
+        let permits: Vec<_> = (0..max).map(|_| limit.try_acquire().unwrap()).collect();
+        assert!(limit.try_acquire().is_none());
+        assert_eq!((limit.in_flight(), limit.max()), (max, max));
+        assert_eq!((limit.admitted(), limit.rejected()), (max as u64, 1));
+        // Whether the permits or the limit are the last to go.
+        if max % 2 == 0 {
+            drop(limit);
+            drop(permits);
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Acquire,

@@ -51,11 +51,7 @@ impl Client {
             tokio::spawn(connection);
             Sender::Http1(Mutex::new(sender))
         };
-        Self {
-            sender,
-            socket,
-            server: server.to_string(),
-        }
+        Self { sender, socket, server: server.to_string() }
     }
 
     /// Sends a GET and returns its answer with the body unread.

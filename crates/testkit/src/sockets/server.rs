@@ -87,10 +87,7 @@ impl Server {
         let address = listener.local_addr().expect("it is bound");
         drop(runtime.spawn(serve(listener)));
         drop(entered);
-        Self {
-            address,
-            runtime: Some(runtime),
-        }
+        Self { address, runtime: Some(runtime) }
     }
 
     /// Where it listens.

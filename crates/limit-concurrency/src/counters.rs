@@ -143,6 +143,11 @@ impl Counters {
         unused::put(self);
     }
 
+    #[cfg(all(test, palisade_loom))]
+    pub(crate) fn unused() -> usize {
+        unused::len()
+    }
+
     #[cfg(all(test, not(palisade_loom)))]
     pub(crate) fn set_word(&self, in_flight: u32, admissions: u32) {
         self.word.store(u64::from(admissions) << 32 | u64::from(in_flight), Relaxed);
@@ -160,6 +165,11 @@ mod unused {
 
     pub(super) fn take() -> Option<&'static Counters> {
         lock(&UNUSED).pop()
+    }
+
+    #[cfg(all(test, palisade_loom))]
+    pub(super) fn len() -> usize {
+        lock(&UNUSED).len()
     }
 
     pub(super) fn put(counters: &'static Counters) {

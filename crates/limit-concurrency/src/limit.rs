@@ -158,5 +158,7 @@ impl fmt::Debug for Permit {
     }
 }
 
+#[cfg(all(test, palisade_loom))]
+mod loom_tests;
 #[cfg(all(test, not(palisade_loom)))]
 mod tests;

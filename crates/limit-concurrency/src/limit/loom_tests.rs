@@ -1,8 +1,6 @@
 //! Every interleaving of the machine's atomics:
 //!
-//! `RUSTFLAGS="--cfg palisade_loom" cargo test -p palisade-limit-concurrency --release --test loom`
-#![cfg(palisade_loom)]
-#![allow(missing_docs, reason = "a test")]
+//! `RUSTFLAGS="--cfg palisade_loom" cargo test -p palisade-limit-concurrency --release --lib`
 
 use std::sync::Arc;
 
@@ -10,7 +8,8 @@ use loom::{
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
 };
-use palisade_limit_concurrency::Limit;
+
+use super::*;
 
 /// What is held at once, counted by the holders themselves.
 #[derive(Default)]
@@ -118,6 +117,7 @@ fn lowering_and_raising_while_in_flight_never_admits_beyond_the_higher() {
 fn counters_pass_to_the_next_limit_only_when_nothing_refers_to_them() {
     loom::model(|| {
         let limit = Limit::new(1);
+        let first = limit.counters;
         let permit = limit.try_acquire().unwrap();
         let releaser = thread::spawn(move || drop(permit));
         let handles = [limit.clone(), limit];
@@ -125,14 +125,19 @@ fn counters_pass_to_the_next_limit_only_when_nothing_refers_to_them() {
         // Made while the old one goes: on its counters or on new ones, but never on both its own
         // and somebody else's.
         let next = Limit::new(1);
+        let reused_by_next = std::ptr::eq(next.counters, first);
         let held = next.try_acquire().expect("a new limit has room");
         releaser.join().unwrap();
         one.join().unwrap();
         other.join().unwrap();
         assert_eq!((next.in_flight(), next.admitted(), next.rejected()), (1, 1, 0));
         let last = Limit::new(1);
+        let reused_by_last = std::ptr::eq(last.counters, first);
         assert_eq!((last.in_flight(), last.admitted()), (0, 0));
         drop((held, next));
         assert!(last.try_acquire().is_some());
+        drop(last);
+        let made = 3 - usize::from(reused_by_next) - usize::from(reused_by_last);
+        assert_eq!(Counters::unused(), made, "counters were lost");
     });
 }

@@ -1,0 +1,117 @@
+//! Promise 5: on the admitted path a layer allocates nothing. A new layer adds its rows.
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use allocation_counter::{AllocationInfo, measure};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use palisade::limit_concurrency::{LimitConcurrencyLayer, Release};
+use tower::{Layer, Service};
+
+#[derive(Clone)]
+struct Answers;
+
+impl Service<Request<()>> for Answers {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(Full::new(Bytes::from_static(b"hello")))))
+    }
+}
+
+/// One exchange from readiness to the end of its body.
+fn exchange<S, B>(service: &mut S, request: Request<()>)
+where
+    S: Service<Request<()>, Response = Response<B>>,
+    B: Body,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))));
+    let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(&mut cx) else {
+        panic!("no answer")
+    };
+    let mut body = pin!(response.into_body());
+    while let Poll::Ready(Some(Ok(_))) = body.as_mut().poll_frame(&mut cx) {}
+}
+
+fn requests() -> [Request<()>; 3] {
+    let get = Request::get("/").header("accept", "*/*").header("traceparent", "00-00-00-00");
+    let post = Request::post("/orders").header("content-type", "application/json");
+    let grpc = Request::post("/a.B/C").header("content-type", "application/grpc");
+    [get, post, grpc].map(|request| request.body(()).unwrap())
+}
+
+/// What the exchanges allocate, once everything that is made at first use is made.
+fn allocated<S, B>(mut service: S, requests: impl Fn() -> [Request<()>; 3]) -> [AllocationInfo; 3]
+where
+    S: Service<Request<()>, Response = Response<B>>,
+    B: Body,
+{
+    requests().into_iter().for_each(|request| exchange(&mut service, request));
+    requests().map(|request| measure(|| exchange(&mut service, request)))
+}
+
+#[track_caller]
+fn allocates_nothing<L>(layer: L)
+where
+    L: Layer<Answers, Service: Service<Request<()>, Response = Response<<L as Admits>::Body>>>
+        + Admits,
+{
+    let bare = allocated(Answers, requests);
+    let layered = allocated(layer.layer(Answers), requests);
+    for (bare, layered) in bare.into_iter().zip(layered) {
+        assert_eq!(layered.count_total, bare.count_total, "{layered:?} against {bare:?}");
+    }
+}
+
+trait Admits {
+    type Body: Body;
+}
+
+impl Admits for LimitConcurrencyLayer {
+    type Body = palisade::limit_concurrency::ResponseBody<Full<Bytes>>;
+}
+
+#[test]
+fn limit_concurrency_allocates_nothing_for_what_it_admits() {
+    allocates_nothing(LimitConcurrencyLayer::new(1));
+    allocates_nothing(LimitConcurrencyLayer::new(1).with_release(Release::Head));
+}
+
+#[test]
+fn what_a_refusal_allocates_is_freed_with_its_response() {
+    let mut service = LimitConcurrencyLayer::new(0).layer(Answers);
+    requests().into_iter().for_each(|request| exchange(&mut service, request));
+    for request in requests() {
+        let refusal = measure(|| exchange(&mut service, request));
+        assert!(refusal.count_total > 0, "nothing was measured");
+        // The request itself was allocated before and is freed within.
+        assert!(refusal.count_current <= 0 && refusal.bytes_current <= 0, "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_limit_that_comes_and_goes_leaves_nothing_behind() {
+    let come_and_go = || {
+        let layer = LimitConcurrencyLayer::new(3);
+        let mut service = layer.layer(Answers);
+        exchange(&mut service, Request::new(()));
+        drop((layer, service));
+    };
+    come_and_go();
+    let thousand = measure(|| (0..1000).for_each(|_| come_and_go()));
+    assert_eq!((thousand.count_current, thousand.bytes_current), (0, 0));
+}

@@ -1,0 +1,58 @@
+//! What the types of every layer are, besides being layers and services.
+
+use std::{fmt::Debug, marker::PhantomData, rc::Rc};
+
+use palisade::{Rejection, limit_concurrency as lc};
+
+/// A service, future or body that may go to another thread.
+type Roams = Vec<u8>;
+
+/// One that may not. A layer around it must compile and be used where it is.
+type Stays = PhantomData<Rc<()>>;
+
+fn value<T: Clone + Debug + Send + Sync + Unpin + 'static>() {}
+fn service<T: Clone + Debug + Send + Sync + Unpin + 'static>() {}
+fn future<T: Debug + Send + Sync + Unpin + 'static>() {}
+fn local<T: Debug>() {}
+
+#[test]
+fn layers_and_handles_can_be_cloned_and_shared() {
+    value::<lc::LimitConcurrencyLayer>();
+    value::<lc::InFlight>();
+    value::<lc::Limit>();
+    value::<lc::Held>();
+    value::<Rejection>();
+}
+
+#[test]
+fn services_are_what_their_inner_service_is() {
+    service::<lc::LimitConcurrency<Roams>>();
+    local::<lc::LimitConcurrency<Stays>>();
+}
+
+#[test]
+fn futures_and_bodies_are_what_their_inner_ones_are() {
+    future::<lc::future::ResponseFuture<Roams>>();
+    future::<lc::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
+    future::<lc::Permit>();
+    local::<lc::future::ResponseFuture<Stays>>();
+}
+
+/// Promise 5: no `Send + 'static` bound. The request, the service, its future and its error all
+/// stay on this thread, and the service borrows.
+#[tokio::test]
+async fn a_service_that_neither_is_send_nor_static_can_be_wrapped() {
+    use http::{Request, Response};
+    use http_body_util::Empty;
+    use tower::{Layer, Service, ServiceExt, service_fn};
+
+    let seen = std::cell::Cell::new(0);
+    let inner = service_fn(|request: Request<Rc<u8>>| {
+        seen.set(seen.get() + **request.body());
+        let local = Rc::new(Response::new(Empty::<bytes::Bytes>::new()));
+        async move { Rc::try_unwrap(local).map_err(Rc::new) }
+    });
+    let mut service = lc::LimitConcurrencyLayer::new(1).layer(inner);
+    let answer = service.ready().await.unwrap().call(Request::new(Rc::new(7))).await;
+    assert_eq!((answer.unwrap().status().as_u16(), seen.get()), (200, 7));
+}

@@ -2,6 +2,7 @@
 //!
 //! A new layer implements [`Subject`] and adds its line to [`laws!`]. Promise 5 is kept in
 //! `allocations.rs` and `auto_traits.rs`, promises 3 and 4 also over sockets.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     future::Future,

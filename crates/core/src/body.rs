@@ -122,24 +122,18 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
         rule: BodyRule,
         guard: impl Into<Option<G>>,
     ) -> Response<Self> {
-        let guard = guard.into();
+        let mut guard = guard.into();
         let body = response.body();
-        let ended = body.is_end_stream();
-        let remaining = if ended {
-            UNANNOUNCED
+        let mut remaining = UNANNOUNCED;
+        if body.is_end_stream() {
+            tell(&mut guard, End::Complete { trailers: None });
         } else if rule.allows_body(response.status()) {
-            body.size_hint().exact().unwrap_or_else(|| content_length(response.headers()))
+            let exact = body.size_hint().exact();
+            remaining = exact.unwrap_or_else(|| content_length(response.headers()));
         } else {
-            0
-        };
-        let mut response = response.map(|body| {
-            let source = Source::Inner(body);
-            Self { source, guard, remaining }
-        });
-        if ended {
-            tell(&mut response.body_mut().guard, End::Complete { trailers: None });
+            remaining = 0;
         }
-        response
+        response.map(|body| Self { source: Source::Inner(body), guard, remaining })
     }
 
     /// Guards a body of which nothing is known but what it says itself.

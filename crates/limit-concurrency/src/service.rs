@@ -50,11 +50,8 @@ impl<S> LimitConcurrency<S> {
         self.inner
     }
 
-    /// Takes the request by value: a borrow that escapes would make the admitted path copy it.
     #[cold]
-    #[inline(never)]
-    fn refuse<F, B>(&self, request: Request<B>) -> ResponseFuture<F> {
-        let head = Head::of(&request);
+    fn refuse<F>(&self, head: Head<'_>) -> ResponseFuture<F> {
         let now = tokio::time::Instant::now().into_std();
         let rejection = Rejection::new(AT_CAPACITY, self.answer.status)
             .for_request(head)
@@ -114,7 +111,7 @@ where
             self.limit.try_acquire()
         };
         let Some(permit) = permit else {
-            return self.refuse(request);
+            return self.refuse(Head::of(&request));
         };
         if LevelFilter::current() == LevelFilter::TRACE {
             trace_admitted();

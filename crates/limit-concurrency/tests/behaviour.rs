@@ -1,16 +1,22 @@
 //! What a caller sees of the layer.
-#![allow(missing_docs, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 #![cfg(not(palisade_loom))]
 
 use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    future, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
+    rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use http::{Method, Request, StatusCode, Version};
+use bytes::Bytes;
+use http::{Extensions, Method, Request, StatusCode, Version};
 use http_body::Body as _;
+use http_body_util::Empty;
 use palisade_limit_concurrency::{
     AT_CAPACITY, GrpcCode, Held, InFlight, LimitConcurrency, LimitConcurrencyLayer, Rejection,
     Release, ResponseBody, Sent,
@@ -208,20 +214,16 @@ fn upgrade() -> Request<()> {
     Request::get("/chat").header("upgrade", "websocket").body(()).unwrap()
 }
 
+type Answer = Result<http::Response<Empty<Bytes>>, ProbeError>;
+
 /// A service that keeps the extensions of what it is sent.
-fn keeps_extensions() -> (
-    impl FnMut(
-        Request<()>,
-    ) -> std::future::Ready<
-        Result<http::Response<http_body_util::Empty<bytes::Bytes>>, ProbeError>,
-    >,
-    std::rc::Rc<std::cell::RefCell<Option<http::Extensions>>>,
-) {
-    let kept = std::rc::Rc::new(std::cell::RefCell::new(None));
-    let keeper = std::rc::Rc::clone(&kept);
+fn keeps_extensions()
+-> (impl FnMut(Request<()>) -> future::Ready<Answer>, Rc<RefCell<Option<Extensions>>>) {
+    let kept = Rc::new(RefCell::new(None));
+    let keeper = Rc::clone(&kept);
     let service = move |mut request: Request<()>| {
-        keeper.replace(Some(std::mem::take(request.extensions_mut())));
-        std::future::ready(Ok(http::Response::new(http_body_util::Empty::new())))
+        keeper.replace(Some(mem::take(request.extensions_mut())));
+        future::ready(Ok(http::Response::new(Empty::new())))
     };
     (service, kept)
 }
@@ -274,7 +276,7 @@ fn requests_that_do_not_ask_to_upgrade_carry_no_token() {
 async fn retry_after_follows_littles_law() {
     let probe = Probe::new().with_body(1, Pace::Never);
     let (mut service, _) = limited(10, &probe);
-    let mut open: std::collections::VecDeque<_> = (0..10).map(|_| answer(&mut service)).collect();
+    let mut open: VecDeque<_> = (0..10).map(|_| answer(&mut service)).collect();
     assert_eq!(answer(&mut service).headers()["retry-after"], "1");
     // Two leave each second and ten are in: each stays five seconds.
     for _ in 0..3 {

@@ -1,13 +1,54 @@
 //! Resilience layers for tower, one feature each.
 //!
-//! | module and feature | answers with | when |
-//! | --- | --- | --- |
-//! | `limit_concurrency` (`limit-concurrency`) | 429, gRPC `RESOURCE_EXHAUSTED` | too many requests are in flight |
+//! | module | feature | answers with | when |
+//! | --- | --- | --- | --- |
+//! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
 //!
 //! The feature `full` has them all; by default there are none.
 //!
 //! A layer that turns a request away *answers* it and leaves the service's error type alone, so an
 //! axum stack stays `Infallible`. [`Rejection::of`] tells such an answer from the service's own.
+//!
+//! # On axum
+//!
+//! ```
+//! # #[cfg(feature = "limit-concurrency")] {
+//! use axum::{Router, routing::get};
+//! use palisade::limit_concurrency::LimitConcurrencyLayer;
+//!
+//! let app: Router = Router::new()
+//!     .route("/", get(async || "hello"))
+//!     .layer(LimitConcurrencyLayer::new(512));
+//! # }
+//! ```
+//!
+//! # On a tonic client
+//!
+//! The stack's type can be written down, here in a struct, or erased:
+//!
+//! ```
+//! # #[cfg(feature = "limit-concurrency")] {
+//! use http::{Request, Response};
+//! use palisade::limit_concurrency::{LimitConcurrency, LimitConcurrencyLayer};
+//! use tonic::{body::Body, transport::{Channel, Error}};
+//! use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+//!
+//! /// What a generated client is made of: `EchoClient::new(upstream.named)`.
+//! struct Upstream {
+//!     named: LimitConcurrency<Channel>,
+//!     erased: BoxCloneSyncService<Request<Body>, Response<Body>, Error>,
+//! }
+//!
+//! fn upstream(channel: Channel) -> Upstream {
+//!     let layer = LimitConcurrencyLayer::new(64);
+//!     let named = ServiceBuilder::new().layer(layer).service(channel);
+//!     let erased = named.clone().map_response(|response| response.map(Body::new));
+//!     Upstream { named, erased: BoxCloneSyncService::new(erased) }
+//! }
+//! # }
+//! ```
+#![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../README.md"))]
+#![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../ARCHITECTURE.md"))]
 
 #[cfg(feature = "limit-concurrency")]
 #[doc(inline)]

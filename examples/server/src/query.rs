@@ -81,7 +81,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         for value in ["0", "10", "", "x", "-1", "1.5", "99999999999999999999"] {
             let problem = ask(&[("a", "4"), ("b", value)]).unwrap_err();
-            let expected = format!(r#"b is {value:?}, but must be a whole number from 1 to 9."#);
+            let expected = format!("b is {value:?}, but must be a whole number from 1 to 9.");
             assert!(problem.contains(&format!("{expected:?}")), "{problem}");
         }
         assert!(

@@ -36,6 +36,7 @@ pub(crate) struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
+    #[expect(clippy::unnecessary_wraps, reason = "on Unix it can fail")]
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self)
     }

@@ -14,11 +14,11 @@ use axum::{
     response::{Html, IntoResponse},
 };
 use futures_util::stream::{self, Stream};
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::{
-    problem::Problem,
+    problem::{InvalidField, Problem},
     query::{Number, numbers},
     settings::Settings,
     tour,
@@ -73,15 +73,21 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     (asked.chars().all(plain) && asked.parse::<Authority>().is_ok()).then(|| asked.to_owned())
 }
 
+/// What `/work` answers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Worked {
+    worked_ms: u64,
+}
+
 /// `GET /work?ms=N`: takes N milliseconds, without using the processor.
-pub(crate) async fn work(Query(given): Pairs) -> Result<Json<Value>, Problem> {
+pub(crate) async fn work(Query(given): Pairs) -> Result<Json<Worked>, InvalidField> {
     let [ms] = numbers([MS], given)?;
     sleep(Duration::from_millis(ms)).await;
-    Ok(Json(json!({ "worked_ms": ms })))
+    Ok(Json(Worked { worked_ms: ms }))
 }
 
 /// `GET /stream?chunks=N&every_ms=M`: a body that takes its time.
-pub(crate) async fn stream(Query(given): Pairs) -> Result<impl IntoResponse, Problem> {
+pub(crate) async fn stream(Query(given): Pairs) -> Result<impl IntoResponse, InvalidField> {
     let [chunks, every_ms] = numbers([CHUNKS, EVERY_MS], given)?;
     let lines = lines(chunks, Duration::from_millis(every_ms));
     let content_type = (CONTENT_TYPE, "text/plain; charset=utf-8");
@@ -113,5 +119,5 @@ pub(crate) async fn nowhere(uri: Uri) -> Problem {
         "There is nothing at {}. GET / shows what there is.",
         uri.path()
     );
-    Problem::new(StatusCode::NOT_FOUND, &detail)
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }

@@ -8,7 +8,7 @@ use clap::Parser;
 ///
 /// Logs go to stderr; `RUST_LOG=debug` shows every request. SIGTERM or Ctrl-C finishes the requests
 /// in flight. The process ends with 0 when all of them were finished, with 1 when some were cut off
-/// or the address cannot be listened on, and with 2 when an argument is wrong.
+/// or it could not start, and with 2 when an argument is wrong.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct Settings {
@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     #[arg(value_parser = count, allow_negative_numbers = true)]
     pub(crate) max_in_flight: usize,
 
-    /// How long requests in flight may go on after SIGTERM or Ctrl-C. A second signal ends it.
+    /// How long requests in flight may go on after SIGTERM or Ctrl-C. A second one ends it.
     // Below the 30 s after which Kubernetes kills a container that was told to stop.
     #[arg(long, value_name = "DURATION", default_value = "20s")]
     #[arg(value_parser = duration, allow_negative_numbers = true)]

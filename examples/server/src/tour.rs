@@ -25,14 +25,15 @@ fn stops(host: &str, max_in_flight: usize) -> [Stop; 5] {
         },
         Stop {
             route: "GET /work?ms=N",
-            does: format!("takes N milliseconds: {MS}, {} by default", MS.default),
+            does: format!("takes N ms ({})", MS.range()),
             curl: format!("curl 'http://{host}/work?ms=500'"),
         },
         Stop {
             route: "GET /stream?chunks=N&every_ms=M",
             does: format!(
-                "sends N lines, {CHUNKS}, {} by default, one every M milliseconds, {EVERY_MS}, {} by default",
-                CHUNKS.default, EVERY_MS.default
+                "sends N lines ({}), one every M ms ({})",
+                CHUNKS.range(),
+                EVERY_MS.range()
             ),
             curl: format!("curl -N 'http://{host}/stream?chunks=5&every_ms=500'"),
         },

@@ -1,7 +1,10 @@
 //! How it stops.
 #![cfg(unix)]
 
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::process::{Server, eventually, soon};
 
@@ -76,6 +79,29 @@ async fn connections_without_a_request_hold_nobody_up() {
     server.signal("TERM").await;
     assert_eq!(server.ended().await.0, Some(0));
     assert_eq!(soon("its end", silent.read(&mut [0])).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_never_comes_in_whole_is_waited_for_no_longer_than_the_grace() {
+    let server = Server::start(&["--grace", "50ms"]).await;
+    let mut half = TcpStream::connect(server.address).await.unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nHost: h").await.unwrap();
+    assert_eq!(server.http1().get("/work?ms=0").await.status(), 200);
+    server.signal("TERM").await;
+    let (code, log) = server.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn without_any_grace_only_what_is_in_flight_counts_as_cut_off() {
+    let server = Server::start(&["--grace", "0s"]).await;
+    server.signal("TERM").await;
+    assert_eq!(server.ended().await.0, Some(0));
+
+    let server = Server::start(&["--grace", "0s"]).await;
+    let _held = server.http1().get(FOR_HOURS).await;
+    server.signal("TERM").await;
+    assert_eq!(server.ended().await.0, Some(1));
 }
 
 #[tokio::test]

@@ -16,13 +16,14 @@ pub(crate) struct App {
     pub(crate) in_flight: InFlight,
 }
 
+/// The routes behind the layers, as `settings` has them. Opens no socket.
 pub(crate) fn app(settings: &Settings) -> App {
     let limit_concurrency = LimitConcurrencyLayer::new(settings.max_in_flight);
     let in_flight = limit_concurrency.handle();
 
     // Outermost first: a request passes them from top to bottom, its response from bottom to top.
     let stack = ServiceBuilder::new()
-        // Logs requests and responses at debug; not failures, which any client can cause by hanging up.
+        // Logs each request and response at debug; no failures, as any client can cause those.
         .layer(TraceLayer::new_for_http().on_failure(()))
         // Answers 429 at once while too many others are in flight.
         .layer(limit_concurrency);

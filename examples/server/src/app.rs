@@ -1,0 +1,49 @@
+//! The service: its routes behind its layers.
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use palisade::limit_concurrency::{InFlight, LimitConcurrencyLayer};
+use tower::ServiceBuilder;
+use tower_http::trace::TraceLayer;
+
+use crate::{routes, settings::Settings};
+
+/// The service, and what its operator holds of it.
+pub(crate) struct App {
+    pub(crate) router: Router,
+    pub(crate) in_flight: InFlight,
+}
+
+/// The routes behind the layers, as `settings` has them. Opens no socket.
+pub(crate) fn app(settings: &Settings) -> App {
+    let limit_concurrency = LimitConcurrencyLayer::new(settings.max_in_flight);
+    let in_flight = limit_concurrency.handle();
+
+    // Outermost first: a request passes them from top to bottom, its response from bottom to top.
+    let stack = ServiceBuilder::new()
+        // Logs each request and response at debug; no failures, as any client can cause those.
+        .layer(TraceLayer::new_for_http().on_failure(()))
+        // Answers 429 at once while too many others are in flight.
+        .layer(limit_concurrency);
+
+    App {
+        router: routes(settings).layer(stack),
+        in_flight,
+    }
+}
+
+/// The fallback is set here, before the layers, so that they apply to it as well.
+fn routes(settings: &Settings) -> Router {
+    Router::new()
+        .route("/", get(routes::page))
+        .route("/work", get(routes::work))
+        .route("/stream", get(routes::stream))
+        .route("/echo", post(routes::echo))
+        .fallback(routes::nowhere)
+        .with_state(settings.clone())
+}
+
+#[cfg(test)]
+mod tests;

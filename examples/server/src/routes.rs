@@ -1,0 +1,123 @@
+//! What the service does.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Query, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode, Uri,
+        header::{CONTENT_TYPE, HOST},
+        uri::Authority,
+    },
+    response::{Html, IntoResponse},
+};
+use futures_util::stream::{self, Stream};
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::{
+    problem::{InvalidField, Problem},
+    query::{Number, numbers},
+    settings::Settings,
+    tour,
+};
+
+/// How long `/work` takes, in milliseconds. At most a minute, after which any client has given up.
+pub(crate) const MS: Number = Number {
+    name: "ms",
+    default: 100,
+    least: 0,
+    most: 60_000,
+};
+
+/// How many lines `/stream` sends.
+pub(crate) const CHUNKS: Number = Number {
+    name: "chunks",
+    default: 10,
+    least: 1,
+    most: 1_000,
+};
+
+/// How many milliseconds lie between two lines.
+pub(crate) const EVERY_MS: Number = Number {
+    name: "every_ms",
+    default: 200,
+    least: 0,
+    most: 10_000,
+};
+
+type Pairs = Query<Vec<(String, String)>>;
+
+/// `GET /`: what there is to try, on a page.
+pub(crate) async fn page(
+    State(settings): State<Settings>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Html<String> {
+    let host = host(&uri, &headers).unwrap_or_else(|| settings.listen.to_string());
+    Html(tour::page(&host, settings.max_in_flight))
+}
+
+/// The host the client asked for: `:authority` over HTTP/2, `Host` over HTTP/1.
+///
+/// It ends up in HTML and in command lines that people copy into a shell, so only what is safe in
+/// both is believed.
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let asked = match uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => headers.get(HOST)?.to_str().ok()?,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".:-[]".contains(c);
+    (asked.chars().all(plain) && asked.parse::<Authority>().is_ok()).then(|| asked.to_owned())
+}
+
+/// What `/work` answers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Worked {
+    worked_ms: u64,
+}
+
+/// `GET /work?ms=N`: takes N milliseconds, without using the processor.
+pub(crate) async fn work(Query(given): Pairs) -> Result<Json<Worked>, InvalidField> {
+    let [ms] = numbers([MS], given)?;
+    sleep(Duration::from_millis(ms)).await;
+    Ok(Json(Worked { worked_ms: ms }))
+}
+
+/// `GET /stream?chunks=N&every_ms=M`: a body that takes its time.
+pub(crate) async fn stream(Query(given): Pairs) -> Result<impl IntoResponse, InvalidField> {
+    let [chunks, every_ms] = numbers([CHUNKS, EVERY_MS], given)?;
+    let lines = lines(chunks, Duration::from_millis(every_ms));
+    let content_type = (CONTENT_TYPE, "text/plain; charset=utf-8");
+    Ok(([content_type], Body::from_stream(lines)))
+}
+
+fn lines(chunks: u64, every: Duration) -> impl Stream<Item = Result<String, Infallible>> {
+    stream::unfold(1, move |chunk| async move {
+        if chunk > chunks {
+            return None;
+        }
+        if chunk > 1 {
+            sleep(every).await;
+        }
+        Some((Ok(format!("chunk {chunk} of {chunks}\n")), chunk + 1))
+    })
+}
+
+/// `POST /echo`: the request's body, back as it comes in.
+pub(crate) async fn echo(headers: HeaderMap, body: Body) -> impl IntoResponse {
+    let unknown = HeaderValue::from_static("application/octet-stream");
+    let content_type = headers.get(CONTENT_TYPE).cloned().unwrap_or(unknown);
+    ([(CONTENT_TYPE, content_type)], body)
+}
+
+/// Everything else.
+pub(crate) async fn nowhere(uri: Uri) -> Problem {
+    let detail = format!(
+        "There is nothing at {}. GET / shows what there is.",
+        uri.path()
+    );
+    Problem::new(StatusCode::NOT_FOUND, detail)
+}

@@ -1,0 +1,64 @@
+//! Serves until a signal, then lets what is in flight finish, for a bounded time.
+
+use std::{future::IntoFuture, pin::pin, process::ExitCode, time::Duration};
+
+use axum::serve::ListenerExt;
+use tokio::{net::TcpListener, sync::oneshot};
+
+use crate::{app::App, signals::Signals};
+
+/// Serves HTTP/1.1 and HTTP/2 until the first signal. Then it accepts no connection any more and
+/// waits for the requests in flight: until they are done, `grace` is over, or a second signal comes.
+///
+/// A failure means that requests in flight were cut off.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: App,
+    grace: Duration,
+    mut signals: Signals,
+) -> ExitCode {
+    let App { router, in_flight } = app;
+    // Without it the last, small segment of an answer may wait for the client's acknowledgement.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "Could not set TCP_NODELAY");
+        }
+    });
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+        // A sender that is gone says the same as one that sent.
+        let _ = stopped.await;
+    });
+    let mut server = pin!(server.into_future());
+
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        ended = &mut server => unreachable!("it was not told to stop: {ended:?}"),
+    };
+    tracing::info!(
+        signal,
+        in_flight = in_flight.in_flight(),
+        ?grace,
+        "Finishing the requests in flight"
+    );
+    drop(stop);
+
+    let why = tokio::select! {
+        biased;
+        _ = &mut server => {
+            tracing::info!("All requests are finished");
+            return ExitCode::SUCCESS;
+        }
+        signal = signals.next() => signal,
+        () = tokio::time::sleep(grace) => "the grace is over",
+    };
+    let cut_off = in_flight.in_flight();
+    tracing::warn!(why, cut_off, "Closing the connections that are left");
+    // A client that never completes its request, or is slow to read the last of an answer, keeps a
+    // connection open with nothing in flight.
+    if cut_off == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,73 @@
+//! What can be set from the command line, and what is said of what cannot.
+
+use std::{net::TcpListener, process::Output};
+
+use crate::process::{Server, command, soon};
+
+async fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = soon("its end", command().args(arguments).output()).await;
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output.unwrap();
+    assert!(stdout.is_empty(), "it said it would listen");
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[tokio::test]
+async fn it_says_where_it_listens_and_what_to_try() {
+    let mut server = Server::start(&["--max-in-flight", "3"]).await;
+    let said = server.says("uniq -c").await;
+    for route in ["GET /", "GET /work", "GET /stream", "POST /echo", "seq 23"] {
+        assert!(said.contains(route), "{said}");
+    }
+    assert!(said.contains(&format!("curl http://{}/\n", server.address)));
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_answered_by_the_flag_the_value_and_what_is_accepted() {
+    let number = "expected a whole number from 0 to 4294967295";
+    let address = "expected an address such as 127.0.0.1:3000";
+    let duration = "expected a duration such as 500ms, 20s or 1m 30s";
+    for (flag, value, accepted) in [
+        ("--listen", "3000", address),
+        ("--listen", "localhost:3000", address),
+        ("--listen", "127.0.0.1:65536", address),
+        ("--max-in-flight", "many", number),
+        ("--max-in-flight", "-1", number),
+        ("--max-in-flight", "1.5", number),
+        ("--max-in-flight", "4294967296", number),
+        ("--grace", "20", duration),
+        ("--grace", "-1", duration),
+    ] {
+        let (code, said) = refused(&[flag, value]).await;
+        assert_eq!(code, Some(2), "{said}");
+        for part in [flag, value, accepted] {
+            assert!(said.contains(part), "{part} is missing in {said}");
+        }
+    }
+    let (code, said) = refused(&["--max-inflight", "1"]).await;
+    assert_eq!(code, Some(2));
+    assert!(said.contains("'--max-inflight'") && said.contains("'--max-in-flight'"));
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_one_line_that_names_it_and_the_flag() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, said) = refused(&["--listen", &address]).await;
+    assert_eq!(code, Some(1));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.starts_with(&format!("error: cannot listen on {address}: ")),
+        "{said}"
+    );
+    assert!(said.contains("--listen"), "{said}");
+}
+
+#[tokio::test]
+async fn with_room_for_none_all_are_refused() {
+    let server = Server::start(&["--max-in-flight", "0"]).await;
+    assert_eq!(server.http1().get("/").await.status(), 429);
+}

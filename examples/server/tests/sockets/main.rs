@@ -1,0 +1,8 @@
+//! The real process, over loopback sockets.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+mod arguments;
+mod limit;
+mod process;
+mod protocols;
+mod shutdown;

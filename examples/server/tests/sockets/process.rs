@@ -1,0 +1,193 @@
+//! A server process of a test's own, and clients of it.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, Request, Response},
+};
+use futures_util::{StreamExt, stream};
+use http_body_util::BodyExt;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
+    process::{Child, ChildStdout, Command},
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+/// So long that only what never happens is not there by then.
+const NEVER: Duration = Duration::from_secs(60);
+
+pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    timeout(NEVER, future)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}
+
+/// Asks again and again, as for what another process does in its own time.
+pub(crate) async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    soon(what, async {
+        while !happened().await {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
+    command.stdin(Stdio::null()).env_remove("RUST_LOG");
+    command.kill_on_drop(true);
+    command
+}
+
+pub(crate) struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts one on a free port and waits for the line that says which.
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        soon("the first line", stdout.read_line(&mut line))
+            .await
+            .unwrap();
+        let address = line.strip_prefix("listening on http://").unwrap();
+        Self {
+            address: address.strip_suffix('\n').unwrap().parse().unwrap(),
+            child,
+            stdout,
+        }
+    }
+
+    /// What it says below the first line, up to the line that contains `last`.
+    pub(crate) async fn says(&mut self, last: &str) -> String {
+        let mut text = String::new();
+        while !text.contains(last) {
+            let read = soon(last, self.stdout.read_line(&mut text)).await.unwrap();
+            assert_ne!(read, 0, "it ended with {text}");
+        }
+        text
+    }
+
+    pub(crate) fn http1(&self) -> Browser {
+        Browser::new(self.address, false)
+    }
+
+    /// Over HTTP/2 with prior knowledge, that is without asking first; all on one connection.
+    pub(crate) fn http2(&self) -> Browser {
+        Browser::new(self.address, true)
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap();
+        let kill = format!("kill -{name} {id}");
+        let sent = Command::new("sh").args(["-c", &kill]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until it has closed its listener.
+    pub(crate) async fn refuses_connections(&self) {
+        eventually("a refused connection", async || {
+            TcpStream::connect(self.address).await.is_err()
+        })
+        .await;
+    }
+
+    /// Waits for its end; returns its exit code and its log.
+    pub(crate) async fn ended(self) -> (Option<i32>, String) {
+        let ended = soon("its end", self.child.wait_with_output()).await;
+        let Output { status, stderr, .. } = ended.unwrap();
+        (status.code(), String::from_utf8(stderr).unwrap())
+    }
+}
+
+/// A client. Over HTTP/1 with as many connections as it has requests in flight.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    client: Client<HttpConnector, Body>,
+    address: SocketAddr,
+}
+
+impl Browser {
+    fn new(address: SocketAddr, http2: bool) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        Self {
+            client: builder.http2_only(http2).build_http(),
+            address,
+        }
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Body) -> Answer {
+        let uri = format!("http://{}{path}", self.address);
+        let request = Request::builder().method(method).uri(uri).body(body);
+        let response = self.client.request(request.unwrap());
+        Answer(soon(path, response).await.unwrap().map(Body::new))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, Body::empty()).await
+    }
+
+    /// An echo of what will be sent, as far as the test has sent it.
+    pub(crate) async fn echo(&self) -> (mpsc::Sender<Bytes>, Answer) {
+        let (sender, mut sent) = mpsc::channel(1);
+        let body = stream::poll_fn(move |cx| sent.poll_recv(cx)).map(Ok::<_, Infallible>);
+        let answer = self.send(Method::POST, "/echo", Body::from_stream(body));
+        (sender, answer.await)
+    }
+}
+
+/// An answer of which the head is there; the body is taken as the test likes.
+pub(crate) struct Answer(pub(crate) Response<Body>);
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.0.headers()[name].to_str().unwrap()
+    }
+
+    /// The next piece of the body, `None` at its end.
+    pub(crate) async fn chunk(&mut self) -> Option<Bytes> {
+        loop {
+            let frame = soon("a chunk", self.0.frame()).await?;
+            let data = frame.unwrap().into_data().unwrap();
+            // HTTP/2 may end a stream by an empty piece.
+            if !data.is_empty() {
+                return Some(data);
+            }
+        }
+    }
+
+    /// Whether the body ends in the middle.
+    pub(crate) async fn fails(&mut self) -> bool {
+        matches!(soon("an end", self.0.frame()).await, Some(Err(_)))
+    }
+
+    /// What is left of the body.
+    pub(crate) async fn text(self) -> String {
+        let collected = soon("the body", self.0.into_body().collect()).await;
+        String::from_utf8(collected.unwrap().to_bytes().to_vec()).unwrap()
+    }
+}

@@ -28,10 +28,7 @@ pub(crate) fn app(settings: &Settings) -> App {
         // Answers 429 at once while too many others are in flight.
         .layer(limit_concurrency);
 
-    App {
-        router: routes(settings).layer(stack),
-        in_flight,
-    }
+    App { router: routes(settings).layer(stack), in_flight }
 }
 
 /// The fallback is set here, before the layers, so that they apply to it as well.

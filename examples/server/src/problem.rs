@@ -19,10 +19,7 @@ pub(crate) struct Problem {
     invalid: Option<InvalidField>,
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
@@ -57,16 +54,10 @@ pub(crate) struct InvalidField {
 
 impl IntoResponse for InvalidField {
     fn into_response(self) -> Response {
-        let Self {
-            name,
-            value,
-            accepted,
-        } = &self;
+        let Self { name, value, accepted } = &self;
         let detail = format!("{name} is {value:?}, but must be {accepted}.");
-        let problem = Problem {
-            invalid: Some(self),
-            ..Problem::new(StatusCode::BAD_REQUEST, detail)
-        };
+        let problem =
+            Problem { invalid: Some(self), ..Problem::new(StatusCode::BAD_REQUEST, detail) };
         problem.into_response()
     }
 }

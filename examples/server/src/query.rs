@@ -57,11 +57,7 @@ pub(crate) fn numbers<const N: usize>(
                 known[at].to_string()
             }
         };
-        return Err(InvalidField {
-            name,
-            value,
-            accepted,
-        });
+        return Err(InvalidField { name, value, accepted });
     }
     Ok(array::from_fn(|at| found[at].unwrap_or(known[at].default)))
 }
@@ -70,27 +66,17 @@ pub(crate) fn numbers<const N: usize>(
 mod tests {
     use super::*;
 
-    const A: Number = Number {
-        name: "a",
-        default: 3,
-        least: 1,
-        most: 9,
-    };
+    const A: Number = Number { name: "a", default: 3, least: 1, most: 9 };
     const B: Number = Number { name: "b", ..A };
 
     fn ask(query: &[(&str, &str)]) -> Result<[u64; 2], InvalidField> {
-        let given = query
-            .iter()
-            .map(|&(name, value)| (name.into(), value.into()));
+        let given = query.iter().map(|&(name, value)| (name.into(), value.into()));
         numbers([A, B], given.collect())
     }
 
     fn refused(query: &[(&str, &str)], name: &str, value: &str, accepted: &str) {
-        let expected = InvalidField {
-            name: name.into(),
-            value: value.into(),
-            accepted: accepted.into(),
-        };
+        let expected =
+            InvalidField { name: name.into(), value: value.into(), accepted: accepted.into() };
         assert_eq!(ask(query), Err(expected));
     }
 
@@ -108,11 +94,6 @@ mod tests {
             refused(&query, "b", value, "a whole number from 1 to 9");
         }
         refused(&[("a", "1"), ("a", "2")], "a", "2", "given only once");
-        refused(
-            &[("c", "1")],
-            "c",
-            "1",
-            "left out: this route knows only a or b",
-        );
+        refused(&[("c", "1")], "c", "1", "left out: this route knows only a or b");
     }
 }

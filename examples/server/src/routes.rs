@@ -25,28 +25,14 @@ use crate::{
 };
 
 /// How long `/work` takes, in milliseconds. At most a minute, after which any client has given up.
-pub(crate) const MS: Number = Number {
-    name: "ms",
-    default: 100,
-    least: 0,
-    most: 60_000,
-};
+pub(crate) const MS: Number = Number { name: "ms", default: 100, least: 0, most: 60_000 };
 
 /// How many lines `/stream` sends.
-pub(crate) const CHUNKS: Number = Number {
-    name: "chunks",
-    default: 10,
-    least: 1,
-    most: 1_000,
-};
+pub(crate) const CHUNKS: Number = Number { name: "chunks", default: 10, least: 1, most: 1_000 };
 
 /// How many milliseconds lie between two lines.
-pub(crate) const EVERY_MS: Number = Number {
-    name: "every_ms",
-    default: 200,
-    least: 0,
-    most: 10_000,
-};
+pub(crate) const EVERY_MS: Number =
+    Number { name: "every_ms", default: 200, least: 0, most: 10_000 };
 
 type Pairs = Query<Vec<(String, String)>>;
 
@@ -115,9 +101,6 @@ pub(crate) async fn echo(headers: HeaderMap, body: Body) -> impl IntoResponse {
 
 /// Everything else.
 pub(crate) async fn nowhere(uri: Uri) -> Problem {
-    let detail = format!(
-        "There is nothing at {}. GET / shows what there is.",
-        uri.path()
-    );
+    let detail = format!("There is nothing at {}. GET / shows what there is.", uri.path());
     Problem::new(StatusCode::NOT_FOUND, detail)
 }

@@ -56,9 +56,5 @@ pub(crate) async fn serve(
     tracing::warn!(why, cut_off, "Closing the connections that are left");
     // A client that never completes its request, or is slow to read the last of an answer, keeps a
     // connection open with nothing in flight.
-    if cut_off == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if cut_off == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

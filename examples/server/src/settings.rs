@@ -32,8 +32,7 @@ pub(crate) struct Settings {
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse()
-        .map_err(|_| "expected an address such as 127.0.0.1:3000 or [::1]:3000")
+    text.parse().map_err(|_| "expected an address such as 127.0.0.1:3000 or [::1]:3000")
 }
 
 fn count(text: &str) -> Result<usize, String> {

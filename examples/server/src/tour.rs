@@ -68,11 +68,8 @@ pub(crate) fn page(host: &str, max_in_flight: usize) -> String {
     let mut list = String::new();
     for Stop { route, does, curl } in stops(host, max_in_flight) {
         let [route, does, curl] = [route, &does, &curl].map(escape);
-        write!(
-            list,
-            "<h2><code>{route}</code></h2>\n<p>{does}</p>\n<pre>{curl}</pre>\n"
-        )
-        .expect("a String takes all");
+        write!(list, "<h2><code>{route}</code></h2>\n<p>{does}</p>\n<pre>{curl}</pre>\n")
+            .expect("a String takes all");
     }
     include_str!("page.html").replace("{list}", &list)
 }

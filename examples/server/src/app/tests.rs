@@ -15,10 +15,7 @@ use super::*;
 
 fn limited(max_in_flight: usize) -> App {
     let settings = Settings::parse_from(["server"]);
-    app(&Settings {
-        max_in_flight,
-        ..settings
-    })
+    app(&Settings { max_in_flight, ..settings })
 }
 
 async fn send(app: &App, request: Request<Body>) -> Response<Body> {
@@ -35,21 +32,14 @@ async fn text(response: Response<Body>) -> String {
 }
 
 async fn problem(response: Response<Body>) -> Value {
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
     serde_json::from_str(&text(response).await).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn work_takes_as_long_as_it_is_asked_to() {
     let app = limited(9);
-    for (uri, ms) in [
-        ("/work", 100),
-        ("/work?ms=0", 0),
-        ("/work?ms=60000", 60_000),
-    ] {
+    for (uri, ms) in [("/work", 100), ("/work?ms=0", 0), ("/work?ms=60000", 60_000)] {
         let start = Instant::now();
         let response = get(&app, uri).await;
         assert_eq!(response.headers()["content-type"], "application/json");
@@ -71,13 +61,7 @@ async fn a_stream_sends_its_first_chunk_at_once_and_the_others_in_their_time() {
         assert_eq!(start.elapsed().as_secs(), u64::from(chunk) - 1);
     }
     assert!(body.frame().await.is_none());
-    assert_eq!(
-        text(get(&limited(9), "/stream").await)
-            .await
-            .lines()
-            .count(),
-        10
-    );
+    assert_eq!(text(get(&limited(9), "/stream").await).await.lines().count(), 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,30 +96,10 @@ async fn a_wrong_query_is_answered_by_the_field_the_value_and_what_is_accepted()
     let whole = "a whole number from ";
     for (uri, field, value, accepted) in [
         ("/work?ms=abc", "ms", "abc", &*format!("{whole}0 to 60000")),
-        (
-            "/work?ms=60001",
-            "ms",
-            "60001",
-            &format!("{whole}0 to 60000"),
-        ),
-        (
-            "/stream?chunks=0",
-            "chunks",
-            "0",
-            &format!("{whole}1 to 1000"),
-        ),
-        (
-            "/stream?every_ms=-1",
-            "every_ms",
-            "-1",
-            &format!("{whole}0 to 10000"),
-        ),
-        (
-            "/work?ms=1&m%22s=2",
-            "m\"s",
-            "2",
-            "left out: this route knows only ms",
-        ),
+        ("/work?ms=60001", "ms", "60001", &format!("{whole}0 to 60000")),
+        ("/stream?chunks=0", "chunks", "0", &format!("{whole}1 to 1000")),
+        ("/stream?every_ms=-1", "every_ms", "-1", &format!("{whole}0 to 10000")),
+        ("/work?ms=1&m%22s=2", "m\"s", "2", "left out: this route knows only ms"),
         ("/work?ms=1&ms=2", "ms", "2", "given only once"),
     ] {
         let response = get(&app, uri).await;
@@ -173,19 +137,14 @@ async fn an_echo_keeps_the_content_type() {
             Some(content_type) => request.header("content-type", content_type),
             None => request,
         };
-        request
-            .body(Body::from(Bytes::from_static(b"a=b")))
-            .unwrap()
+        request.body(Body::from(Bytes::from_static(b"a=b"))).unwrap()
     };
     let app = limited(9);
     let response = send(&app, request(Some("text/csv"))).await;
     assert_eq!(response.headers()["content-type"], "text/csv");
     assert_eq!(text(response).await, "a=b");
     let response = send(&app, request(None)).await;
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/octet-stream"
-    );
+    assert_eq!(response.headers()["content-type"], "application/octet-stream");
 }
 
 #[tokio::test]
@@ -204,12 +163,9 @@ async fn the_page_names_the_host_it_was_asked_for_unless_that_could_do_harm() {
         assert!(host.is_empty() || !page.contains(host));
     }
     let page = page("h").await;
-    for part in [
-        "<!doctype html>",
-        "<code>POST /echo</code>",
-        "seq 27 | xargs -P 27",
-        "&amp;every_ms=",
-    ] {
+    for part in
+        ["<!doctype html>", "<code>POST /echo</code>", "seq 27 | xargs -P 27", "&amp;every_ms="]
+    {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("{list}"));

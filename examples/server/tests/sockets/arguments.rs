@@ -6,11 +6,7 @@ use crate::process::{Server, command, soon};
 
 async fn refused(arguments: &[&str]) -> (Option<i32>, String) {
     let output = soon("its end", command().args(arguments).output()).await;
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = output.unwrap();
+    let Output { status, stdout, stderr } = output.unwrap();
     assert!(stdout.is_empty(), "it said it would listen");
     (status.code(), String::from_utf8(stderr).unwrap())
 }
@@ -59,10 +55,7 @@ async fn an_address_in_use_is_one_line_that_names_it_and_the_flag() {
     let (code, said) = refused(&["--listen", &address]).await;
     assert_eq!(code, Some(1));
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(
-        said.starts_with(&format!("error: cannot listen on {address}: ")),
-        "{said}"
-    );
+    assert!(said.starts_with(&format!("error: cannot listen on {address}: ")), "{said}");
     assert!(said.contains("--listen"), "{said}");
 }
 

@@ -17,10 +17,7 @@ async fn take_place(browser: &Browser) -> Answer {
 }
 
 async fn until_there_is_room(browser: &Browser) {
-    eventually("room", async || {
-        browser.get("/work?ms=0").await.status() == 200
-    })
-    .await;
+    eventually("room", async || browser.get("/work?ms=0").await.status() == 200).await;
 }
 
 async fn is_refused(browser: &Browser) {
@@ -28,12 +25,7 @@ async fn is_refused(browser: &Browser) {
     assert_eq!(refused.status(), 429);
     assert_eq!(refused.header("content-type"), "application/problem+json");
     assert!((1..=30).contains(&refused.header("retry-after").parse().unwrap()));
-    assert!(
-        refused
-            .text()
-            .await
-            .contains(r#""type":"urn:palisade:at-capacity""#)
-    );
+    assert!(refused.text().await.contains(r#""type":"urn:palisade:at-capacity""#));
 }
 
 async fn streams_hold_their_places(browser: &Browser) {

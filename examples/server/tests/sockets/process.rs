@@ -30,9 +30,7 @@ use tokio::{
 const NEVER: Duration = Duration::from_secs(60);
 
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    timeout(NEVER, future)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    timeout(NEVER, future).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
 /// Asks again and again, as for what another process does in its own time.
@@ -67,15 +65,9 @@ impl Server {
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        soon("the first line", stdout.read_line(&mut line))
-            .await
-            .unwrap();
+        soon("the first line", stdout.read_line(&mut line)).await.unwrap();
         let address = line.strip_prefix("listening on http://").unwrap();
-        Self {
-            address: address.strip_suffix('\n').unwrap().parse().unwrap(),
-            child,
-            stdout,
-        }
+        Self { address: address.strip_suffix('\n').unwrap().parse().unwrap(), child, stdout }
     }
 
     /// What it says below the first line, up to the line that contains `last`.
@@ -130,10 +122,7 @@ pub(crate) struct Browser {
 impl Browser {
     fn new(address: SocketAddr, http2: bool) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
-        Self {
-            client: builder.http2_only(http2).build_http(),
-            address,
-        }
+        Self { client: builder.http2_only(http2).build_http(), address }
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Body) -> Answer {

@@ -20,9 +20,7 @@ async fn every_route_answers(browser: &Browser, version: Version) {
     assert_eq!(stream.header("content-type"), "text/plain; charset=utf-8");
     assert_eq!(stream.text().await, "chunk 1 of 2\nchunk 2 of 2\n");
 
-    let echo = browser
-        .send(Method::POST, "/echo", Body::from("hello"))
-        .await;
+    let echo = browser.send(Method::POST, "/echo", Body::from("hello")).await;
     assert_eq!(echo.header("content-length"), "5");
     assert_eq!(echo.text().await, "hello");
 
@@ -71,10 +69,7 @@ async fn an_echo_comes_back_piece_by_piece() {
     for browser in [server.http1(), server.http2()] {
         let (sender, mut echo) = browser.echo().await;
         for piece in ["one", "two", "three"] {
-            sender
-                .send(Bytes::from_static(piece.as_bytes()))
-                .await
-                .unwrap();
+            sender.send(Bytes::from_static(piece.as_bytes())).await.unwrap();
             assert_eq!(echo.chunk().await.unwrap(), piece);
         }
         drop(sender);

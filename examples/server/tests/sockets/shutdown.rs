@@ -12,11 +12,7 @@ const FOR_HOURS: &str = "/stream?chunks=1000&every_ms=10000";
 
 async fn finishes_what_is_in_flight(signal: &str, http2: bool) {
     let server = Server::start(&["--grace", "1h"]).await;
-    let browser = if http2 {
-        server.http2()
-    } else {
-        server.http1()
-    };
+    let browser = if http2 { server.http2() } else { server.http1() };
     let (sender, mut echo) = browser.echo().await;
     sender.send("before".into()).await.unwrap();
     assert_eq!(echo.chunk().await.unwrap(), "before");
@@ -30,10 +26,7 @@ async fn finishes_what_is_in_flight(signal: &str, http2: bool) {
 
     let (code, log) = server.ended().await;
     assert_eq!(code, Some(0), "{log}");
-    assert!(
-        log.contains(&format!(r#"signal="SIG{signal}" in_flight=1"#)),
-        "{log}"
-    );
+    assert!(log.contains(&format!(r#"signal="SIG{signal}" in_flight=1"#)), "{log}");
 }
 
 #[tokio::test]
@@ -71,10 +64,7 @@ async fn connections_without_a_request_hold_nobody_up() {
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let (http1, http2) = (server.http1(), server.http2());
     for browser in [&http1, &http2] {
-        assert_eq!(
-            browser.get("/work?ms=0").await.text().await,
-            r#"{"worked_ms":0}"#
-        );
+        assert_eq!(browser.get("/work?ms=0").await.text().await, r#"{"worked_ms":0}"#);
     }
     server.signal("TERM").await;
     assert_eq!(server.ended().await.0, Some(0));

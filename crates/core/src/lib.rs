@@ -9,7 +9,10 @@
 //! Palisade answered. To use the layers, depend on `palisade` or on a layer's own crate; both
 //! re-export what their users meet.
 //!
-//! It has no runtime and no lock, and reads a clock only while a request is being refused.
+//! Two small layers act on the refusals of a whole stack: [`RenderLayer`] renders them in a house
+//! format, [`RejectionErrorLayer`] makes errors of them. What layers write to the log is in [`log`].
+//!
+//! It has no runtime, and takes a lock or reads a clock only while a request is being refused.
 //!
 //! # Refusing
 //!
@@ -61,13 +64,17 @@
 //! ```
 
 mod body;
+mod details;
 mod grpc;
 mod head;
 mod id;
+pub mod log;
 mod protocol;
 mod reason;
 mod rejection;
+mod rejection_error;
 mod render;
+mod wire;
 
 pub use body::{BodyRule, End, Guard, GuardedBody};
 pub use grpc::GrpcCode;
@@ -76,6 +83,8 @@ pub use id::Id;
 pub use protocol::Protocol;
 pub use reason::{Reason, Sent};
 pub use rejection::Rejection;
+pub use rejection_error::{RejectionError, RejectionErrorFuture, RejectionErrorLayer};
+pub use render::{Render, RenderFuture, RenderLayer, Unwatched};
 
 /// An error of any type, as tower's own `BoxError`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-use crate::{BoxError, GrpcCode, Head, Id, Protocol, Reason, Sent, render};
+use crate::{BoxError, GrpcCode, Head, Id, Protocol, Reason, Sent, wire};
 
 /// A request that was turned away: why, when, and what its sender may do about it.
 ///
@@ -29,6 +29,8 @@ struct Inner {
     sent: Sent,
     id: Id,
     at: SystemTime,
+    /// In which protocol the client was told.
+    protocol: Option<Protocol>,
 }
 
 impl Rejection {
@@ -48,6 +50,7 @@ impl Rejection {
             sent: Sent::No,
             id: Id::random(),
             at: SystemTime::now(),
+            protocol: None,
         }))
     }
 
@@ -142,6 +145,12 @@ impl Rejection {
         self.0.at
     }
 
+    /// The protocol in which the client was told, once it was.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.0.protocol
+    }
+
     /// The rejection that `response` was made from, if one of our layers made it.
     #[must_use]
     pub fn of<B>(response: &Response<B>) -> Option<&Self> {
@@ -152,15 +161,18 @@ impl Rejection {
     ///
     /// * HTTP: an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem document with
     ///   `Retry-After` (RFC 9110 §10.2.3) and `Cache-Control: no-store`, without its body for HEAD.
-    /// * gRPC: HTTP 200 with `grpc-status`, `grpc-message` and
+    /// * gRPC: HTTP 200 with `grpc-status`, `grpc-message`,
     ///   [`grpc-retry-pushback-ms`](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)
-    ///   and no body, which is a trailers-only answer.
+    ///   and no body, which is a trailers-only answer; in `grpc-status-details-bin` the
+    ///   [error details](https://google.aip.dev/193) `ErrorInfo` (the reason in upper case, domain
+    ///   `palisade`), `RetryInfo` and `RequestInfo` (the id).
     ///
     /// The rejection itself is in the response's extensions.
     #[must_use]
     pub fn respond(self, protocol: Protocol) -> Response<Full<Bytes>> {
-        let mut response = render::response(&self, protocol).map(Full::new);
-        response.extensions_mut().insert(self);
+        let this = self.with(|inner| inner.protocol = Some(protocol));
+        let mut response = wire::response(&this, protocol).map(Full::new);
+        response.extensions_mut().insert(this);
         response
     }
 }
@@ -169,7 +181,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.detail {
             Some(detail) => f.write_str(detail),
-            None => render::title(self.0.reason, f),
+            None => wire::title(self.0.reason, f),
         }
     }
 }

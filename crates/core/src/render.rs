@@ -1,225 +1,244 @@
-//! How a rejection looks on the wire.
-
 use std::{
-    fmt::{self, Write},
-    time::Duration,
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
-};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use http::{HeaderValue, Request, Response, header::CONTENT_LENGTH};
+use http_body::Body;
+use http_body_util::Full;
+use pin_project::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
 
-use crate::{Protocol, Reason, Rejection};
+use crate::{BodyRule, End, Guard, GuardedBody, Protocol, Rejection};
 
-pub(crate) fn response(rejection: &Rejection, protocol: Protocol) -> Response<Bytes> {
-    match protocol {
-        Protocol::Http => problem(rejection),
-        Protocol::HttpHead => {
-            let mut response = problem(rejection);
-            // RFC 9110 §8.6: what the length would have been, since a server that sees the empty
-            // body would say 0.
-            let length = HeaderValue::from(response.body().len());
-            response.headers_mut().insert(CONTENT_LENGTH, length);
-            response.map(|_| Bytes::new())
-        }
-        Protocol::Grpc => trailers_only(rejection, "application/grpc"),
-        Protocol::GrpcWeb => trailers_only(rejection, "application/grpc-web+proto"),
-        Protocol::GrpcWebText => trailers_only(rejection, "application/grpc-web-text+proto"),
+/// Renders every refusal of the layers inside in a house format.
+///
+/// Put it outermost, once. The function is given the rejection and the protocol in which the client
+/// is to be told, and answers with a whole response: for HTTP a status and a document, for gRPC a
+/// trailers-only answer. To change only a part, begin with [`Rejection::respond`]. For HEAD the body
+/// it returns is dropped, and its length kept. The [`Rejection`] is put into the response's
+/// extensions again, beside those that were there.
+///
+/// All other responses pass as they are, byte for byte.
+///
+/// ```
+/// use http::{Request, Response, StatusCode};
+/// use palisade_core::{Protocol, Reason, Rejection, RenderLayer};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// const CLOSED: Reason = Reason::new("closed-for-lunch");
+///
+/// fn house_format(rejection: &Rejection, protocol: Protocol) -> Response<String> {
+///     if protocol.is_grpc() {
+///         return rejection.clone().respond(protocol).map(|_| String::new());
+///     }
+///     let mut response = Response::new(format!("{rejection} ({})\n", rejection.id()));
+///     *response.status_mut() = rejection.status();
+///     response
+/// }
+///
+/// # tokio_test::block_on(async {
+/// let service = ServiceBuilder::new().layer(RenderLayer::new(house_format)).service(service_fn(
+///     async |_: Request<()>| {
+///         let closed = Rejection::new(CLOSED, StatusCode::SERVICE_UNAVAILABLE);
+///         Ok::<_, std::io::Error>(closed.respond(Protocol::Http))
+///     },
+/// ));
+/// let response = service.oneshot(Request::new(())).await.unwrap();
+/// assert_eq!(response.status(), 503);
+/// assert!(!response.headers().contains_key("content-type")); // the house format has none
+/// assert_eq!(Rejection::of(&response).unwrap().reason(), CLOSED);
+/// # });
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct RenderLayer<F> {
+    render: F,
+}
+
+impl<F> RenderLayer<F> {
+    /// Renders with this function, which is cloned for each request: make it a `fn`, or a closure
+    /// that is cheap to clone.
+    pub const fn new(render: F) -> Self {
+        Self { render }
     }
 }
 
-/// `at-capacity` as `At capacity`: RFC 9457's title, the same for every problem of a type.
-pub(crate) fn title(reason: Reason, f: &mut dyn Write) -> fmt::Result {
-    let mut letters = reason.as_str().chars();
-    if let Some(first) = letters.next() {
-        f.write_char(first.to_ascii_uppercase())?;
-    }
-    letters.try_for_each(|letter| f.write_char(if letter == '-' { ' ' } else { letter }))
-}
+impl<S, F: Clone> Layer<S> for RenderLayer<F> {
+    type Service = Render<S, F>;
 
-fn problem(rejection: &Rejection) -> Response<Bytes> {
-    let mut json = String::with_capacity(256);
-    write_problem(rejection, &mut json).expect("a String takes all that is written to it");
-    let mut response = Response::new(Bytes::from(json));
-    *response.status_mut() = rejection.status();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(wait) = rejection.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
-    }
-    response
-}
-
-fn write_problem(rejection: &Rejection, json: &mut String) -> fmt::Result {
-    let reason = rejection.reason();
-    write!(json, r#"{{"type":"urn:palisade:{reason}","title":""#)?;
-    title(reason, json)?;
-    write!(json, r#"","status":{},"detail":""#, rejection.status().as_u16())?;
-    write!(Escaped(json), "{rejection}")?;
-    write!(json, r#"","instance":"urn:uuid:{}"}}"#, rejection.id())
-}
-
-/// Writes what may stand between the quotes of a JSON string (RFC 8259 §7).
-struct Escaped<'a>(&'a mut String);
-
-impl Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for letter in text.chars() {
-            match letter {
-                '"' | '\\' => {
-                    self.0.push('\\');
-                    self.0.push(letter);
-                }
-                '\0'..='\x1f' => write!(self.0, "\\u{:04x}", u32::from(letter))?,
-                _ => self.0.push(letter),
-            }
-        }
-        Ok(())
+    fn layer(&self, inner: S) -> Render<S, F> {
+        Render { inner, render: self.render.clone() }
     }
 }
 
-fn trailers_only(rejection: &Rejection, content_type: &'static str) -> Response<Bytes> {
-    const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-    const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-    const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
-    /// What may not stand bare in `grpc-message`: all but the printable ASCII, and `%` itself.
-    const NOT_BARE: &AsciiSet = &CONTROLS.add(b'%');
-
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::OK;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(rejection.grpc_code().number())));
-    let message = utf8_percent_encode(&rejection.to_string(), NOT_BARE).to_string();
-    if let Ok(message) = HeaderValue::try_from(message) {
-        headers.insert(GRPC_MESSAGE, message);
-    }
-    if let Some(wait) = rejection.retry_after() {
-        let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        headers.insert(GRPC_PUSHBACK, HeaderValue::from(millis));
-    }
-    response
+/// The service of [`RenderLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Render<S, F> {
+    inner: S,
+    render: F,
 }
 
-/// Rounded up, because a client that comes back early is refused again, and at least 1, because
-/// clients take 0 as "now".
-fn whole_seconds(wait: Duration) -> u64 {
-    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-    seconds.max(1)
+/// The guard of a body that nobody watches: there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwatched(Infallible);
+
+impl Guard for Unwatched {
+    fn ended(self, _: End<'_>) {
+        match self.0 {}
+    }
+}
+
+impl<S, F, ReqBody, ResBody, T> Service<Request<ReqBody>> for Render<S, F>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    F: Fn(&Rejection, Protocol) -> Response<T> + Clone,
+    ResBody: Body<Data = Bytes>,
+    T: Into<Bytes>,
+{
+    type Response = Response<GuardedBody<ResBody, Unwatched>>;
+    type Error = S::Error;
+    type Future = RenderFuture<S::Future, F>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        RenderFuture { inner: self.inner.call(request), render: self.render.clone() }
+    }
+}
+
+/// The future of [`Render`].
+#[derive(Debug)]
+#[pin_project]
+pub struct RenderFuture<F, R> {
+    #[pin]
+    inner: F,
+    render: R,
+}
+
+impl<F, R, B, E, T> Future for RenderFuture<F, R>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    R: Fn(&Rejection, Protocol) -> Response<T>,
+    B: Body<Data = Bytes>,
+    T: Into<Bytes>,
+{
+    type Output = Result<Response<GuardedBody<B, Unwatched>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        Poll::Ready(Ok(match Rejection::of(&response).cloned() {
+            Some(rejection) => again(response, rejection, this.render).map(GuardedBody::own),
+            // Nobody is told of its end, so the rule does not matter.
+            None => GuardedBody::guard(response, BodyRule::ByStatus, None),
+        }))
+    }
+}
+
+#[cold]
+fn again<R, B, T>(told: Response<B>, rejection: Rejection, render: &R) -> Response<Full<Bytes>>
+where
+    R: Fn(&Rejection, Protocol) -> Response<T>,
+    T: Into<Bytes>,
+{
+    let protocol = rejection.protocol().unwrap_or(Protocol::Http);
+    let mut response = render(&rejection, protocol).map(Into::into);
+    if protocol == Protocol::HttpHead {
+        let length = HeaderValue::from(response.body().len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        *response.body_mut() = Bytes::new();
+    }
+    let mut extensions = told.into_parts().0.extensions;
+    extensions.extend(std::mem::take(response.extensions_mut()));
+    extensions.insert(rejection);
+    *response.extensions_mut() = extensions;
+    response.map(Full::new)
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-    use http_body::Body as _;
-    use http_body_util::{BodyExt, Full};
-    use percent_encoding::percent_decode_str;
-    use proptest::prelude::*;
+    use http::StatusCode;
+    use http_body_util::BodyExt;
+    use tower::{ServiceExt, service_fn};
 
     use super::*;
-    use crate::{GrpcCode, Head};
+    use crate::Reason;
 
-    const FULL: Reason = Reason::new("at-capacity");
+    const CLOSED: Reason = Reason::new("closed");
 
-    fn rejection() -> Rejection {
-        let request =
-            Request::get("/").header("x-request-id", "00000000-0000-4000-8000-00000000002a");
-        Rejection::new(FULL, StatusCode::TOO_MANY_REQUESTS)
-            .for_request(Head::of(&request.body(()).unwrap()))
-            .with_detail("Please try again.")
-            .with_retry_after(Duration::from_millis(1001))
+    #[derive(Clone, Debug, PartialEq)]
+    struct Note(&'static str);
+
+    fn house_format(rejection: &Rejection, protocol: Protocol) -> Response<String> {
+        let mut response = Response::new(format!("{protocol:?}: {}", rejection.reason()));
+        *response.status_mut() = StatusCode::IM_A_TEAPOT;
+        response.extensions_mut().insert(Note("rendered"));
+        response
     }
 
-    fn text(response: Response<Full<Bytes>>) -> String {
-        let body = tokio_test::block_on(response.into_body().collect()).unwrap();
-        String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    fn rendered(answer: Response<Full<Bytes>>) -> Response<Bytes> {
+        let mut answer = Some(answer);
+        let inner = service_fn(move |_: Request<()>| {
+            std::future::ready(Ok::<_, Infallible>(answer.take().unwrap()))
+        });
+        let service = RenderLayer::new(house_format).layer(inner);
+        tokio_test::block_on(async {
+            let (parts, body) = service.oneshot(Request::new(())).await.unwrap().into_parts();
+            Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+        })
     }
 
-    #[test]
-    fn over_http_it_is_a_problem_document() {
-        let response = rejection().respond(Protocol::Http);
-        assert_eq!(response.status(), 429);
-        assert_eq!(response.headers()["content-type"], "application/problem+json");
-        assert_eq!(response.headers()["retry-after"], "2");
-        assert_eq!(response.headers()["cache-control"], "no-store");
-        assert_eq!(Rejection::of(&response).unwrap().reason(), FULL);
-        assert_eq!(
-            text(response),
-            concat!(
-                r#"{"type":"urn:palisade:at-capacity","title":"At capacity","status":429,"#,
-                r#""detail":"Please try again.","#,
-                r#""instance":"urn:uuid:00000000-0000-4000-8000-00000000002a"}"#
-            )
-        );
+    fn refusal(protocol: Protocol) -> Response<Full<Bytes>> {
+        Rejection::new(CLOSED, StatusCode::SERVICE_UNAVAILABLE).respond(protocol)
     }
 
     #[test]
-    fn for_head_it_has_the_headers_and_no_body() {
-        let get = rejection().respond(Protocol::Http);
-        let head = rejection().respond(Protocol::HttpHead);
-        assert!(head.body().is_end_stream());
-        let length: u64 = head.headers()["content-length"].to_str().unwrap().parse().unwrap();
-        assert_eq!(Some(length), get.body().size_hint().exact());
-        assert_eq!(head.headers()["content-type"], get.headers()["content-type"]);
-    }
-
-    #[test]
-    fn over_grpc_it_is_a_trailers_only_status() {
-        for (protocol, content_type) in [
-            (Protocol::Grpc, "application/grpc"),
-            (Protocol::GrpcWeb, "application/grpc-web+proto"),
-            (Protocol::GrpcWebText, "application/grpc-web-text+proto"),
-        ] {
-            let response = rejection().with_detail("100 % – full\n").respond(protocol);
-            assert_eq!(response.status(), 200);
-            assert!(response.body().is_end_stream());
-            assert_eq!(response.headers()["content-type"], content_type);
-            assert_eq!(response.headers()["grpc-status"], "8");
-            assert_eq!(response.headers()["grpc-message"], "100 %25 %E2%80%93 full%0A");
-            assert_eq!(response.headers()["grpc-retry-pushback-ms"], "1001");
-            assert_eq!(Rejection::of(&response).unwrap().grpc_code(), GrpcCode::ResourceExhausted);
+    fn a_refusal_is_rendered_in_the_protocol_it_was_told_in() {
+        for protocol in [Protocol::Http, Protocol::Grpc, Protocol::GrpcWebText] {
+            let response = rendered(refusal(protocol));
+            assert_eq!(response.status(), 418);
+            assert_eq!(response.body(), format!("{protocol:?}: closed").as_str());
+            assert!(response.headers().is_empty(), "nothing of the first rendering is left");
+            assert_eq!(Rejection::of(&response).unwrap().reason(), CLOSED);
         }
     }
 
     #[test]
-    fn without_a_hint_nothing_says_when_to_come_back() {
-        let rejection = Rejection::new(FULL, StatusCode::TOO_MANY_REQUESTS);
-        let http = rejection.clone().respond(Protocol::Http);
-        assert!(!http.headers().contains_key("retry-after"));
-        let grpc = rejection.respond(Protocol::Grpc);
-        assert!(!grpc.headers().contains_key("grpc-retry-pushback-ms"));
+    fn for_head_the_body_is_dropped_and_its_length_kept() {
+        let response = rendered(refusal(Protocol::HttpHead));
+        assert_eq!(response.headers()["content-length"], "HttpHead: closed".len().to_string());
+        assert!(response.body().is_empty());
     }
 
     #[test]
-    fn seconds_are_rounded_up_and_never_zero() {
-        for (wait, seconds) in [
-            (Duration::ZERO, 1),
-            (Duration::from_nanos(1), 1),
-            (Duration::from_secs(1), 1),
-            (Duration::new(1, 1), 2),
-            (Duration::MAX, u64::MAX),
-        ] {
-            assert_eq!(whole_seconds(wait), seconds, "{wait:?}");
-        }
-        let response = rejection().with_retry_after(Duration::MAX).respond(Protocol::Grpc);
-        assert_eq!(response.headers()["grpc-retry-pushback-ms"], u64::MAX.to_string().as_str());
+    fn extensions_of_both_are_there() {
+        let mut refusal = refusal(Protocol::Http);
+        refusal.extensions_mut().insert("inner");
+        let response = rendered(refusal);
+        assert_eq!(response.extensions().get(), Some(&"inner"));
+        assert_eq!(response.extensions().get(), Some(&Note("rendered")));
     }
 
-    proptest! {
-        #[test]
-        fn any_detail_arrives_as_it_was(detail: String) {
-            let rejection = rejection().with_detail(detail.clone());
-            let json = text(rejection.clone().respond(Protocol::Http));
-            let problem: serde_json::Value = serde_json::from_str(&json).unwrap();
-            prop_assert_eq!(problem["detail"].as_str(), Some(detail.as_str()));
-            let response = rejection.respond(Protocol::Grpc);
-            let message = response.headers()["grpc-message"].to_str().unwrap();
-            let message = percent_decode_str(message).decode_utf8().unwrap();
-            prop_assert_eq!(message, detail);
-        }
+    #[test]
+    fn any_other_response_passes_as_it_is() {
+        let own = Response::builder()
+            .status(503)
+            .header("retry-after", "7")
+            .header("content-type", "application/problem+json")
+            .body(Full::new(Bytes::from_static(b"{}")))
+            .unwrap();
+        let response = rendered(own);
+        assert_eq!((response.status().as_u16(), response.body().as_ref()), (503, b"{}".as_slice()));
+        assert_eq!(response.headers().len(), 2);
+        assert!(response.extensions().is_empty());
     }
 }

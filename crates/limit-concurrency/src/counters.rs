@@ -1,11 +1,11 @@
 //! The atomics of a limit, and where they live.
 //!
 //! A permit must reach its limit for as long as it is out. Behind an `Arc` that would cost two more
-//! writes to a shared cache line for each request, half of all there are. So counters live forever, and a permit
-//! is a plain reference. What keeps this from being a leak is that they are used again: the word
-//! that counts permits also says whether the limit is orphaned, so exactly one of the last permit
-//! and the last handle sees that nothing refers to the counters any more and hands them to the
-//! next limit.
+//! writes to a shared cache line for each request, half of all there are. So counters live forever,
+//! and a permit is a plain reference. What keeps this from being a leak is that they are used again:
+//! the word that counts permits also says whether the limit is orphaned, so exactly one of the last
+//! permit and the last handle sees that nothing refers to the counters any more and hands them to
+//! the next limit.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 

@@ -6,14 +6,22 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use palisade_core::{BodyRule, GuardedBody, Head, Protocol, Reason, Rejection};
+use palisade_core::{
+    BodyRule, GuardedBody, Head, Protocol, Reason, Rejection,
+    log::{self, RefusalLog},
+};
 use tower_service::Service;
-use tracing::level_filters::LevelFilter;
 
 use crate::{Admission, Limit, future::ResponseFuture, held::asks_to_upgrade, layer::Answer};
 
 /// The reason of every rejection by this layer.
 pub const AT_CAPACITY: Reason = Reason::new("at-capacity");
+
+/// How the log calls this layer.
+const LAYER: &str = "limit-concurrency";
+
+/// One for the program, so that its bound does not grow with the number of limits.
+static LOG: RefusalLog = RefusalLog::new(LAYER);
 
 /// The body of an answer: the inner service's, holding the permit, or a refusal's own.
 pub type ResponseBody<B> = GuardedBody<B, Admission>;
@@ -59,22 +67,9 @@ impl<S> LimitConcurrency<S> {
                 "This service is handling as many requests as it can. Please try again soon.",
             )
             .with_retry_after(self.limit.retry_after(now));
-        tracing::debug!(
-            id = %rejection.id(),
-            reason = %rejection.reason(),
-            in_flight = self.limit.in_flight(),
-            max = self.limit.max(),
-            "Request refused"
-        );
+        LOG.refused(&rejection, now);
         ResponseFuture::refused(rejection, Protocol::of(head))
     }
-}
-
-/// Out of line: where nobody listens, the event's own code would cost the path ten times its check.
-#[cold]
-#[inline(never)]
-fn trace_admitted() {
-    tracing::trace!("Request admitted");
 }
 
 impl<S: Clone> Clone for LimitConcurrency<S> {
@@ -113,9 +108,7 @@ where
         let Some(permit) = permit else {
             return self.refuse(Head::of(&request));
         };
-        if LevelFilter::current() == LevelFilter::TRACE {
-            trace_admitted();
-        }
+        log::admitted(LAYER);
         let rule = BodyRule::of(request.method());
         let release = self.answer.release;
         if asks_to_upgrade(&request) {

@@ -57,5 +57,6 @@ pub use palisade_limit_concurrency as limit_concurrency;
 #[doc(inline)]
 pub use palisade_core::{
     BodyRule, BoxError, End, GrpcCode, Guard, GuardedBody, Head, Id, Protocol, Reason, Rejection,
-    Sent,
+    RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render, RenderFuture, RenderLayer,
+    Sent, Unwatched, log,
 };

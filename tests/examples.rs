@@ -6,7 +6,12 @@ use std::{env, fs, path::Path, process::Command};
 fn foretold(source: &str) -> String {
     let block = source.lines().skip_while(|line| *line != "//! ```text").skip(1);
     let block = block.take_while(|line| *line != "//! ```");
-    block.map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n").collect()
+    lines(block.map(|line| line.trim_start_matches("//!")))
+}
+
+/// Lines without the space around them.
+fn lines<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.map(|line| line.trim().to_owned() + "\n").collect()
 }
 
 #[test]
@@ -22,9 +27,10 @@ fn each_prints_what_it_says() {
         let foretold = foretold(&fs::read_to_string(&path).expect("sources can be read"));
         assert!(!foretold.is_empty(), "{name:?} does not say what it prints");
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.env_remove("RUST_LOG");
         let output = cargo.args(["run", "--quiet", "--example"]).arg(name).output();
         let output = output.expect("cargo runs examples");
-        let printed = String::from_utf8_lossy(&output.stdout);
+        let printed = lines(String::from_utf8_lossy(&output.stdout).lines());
         assert!(output.status.success(), "{name:?}: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(printed, foretold, "{name:?}");
         run += 1;

@@ -28,6 +28,17 @@
 //! On a server inside timeouts, so that a request that ran out of time gives its permit back, and
 //! outside rate limits. On a client inside retry and breaker.
 //!
+//! # Good to know
+//!
+//! * "Over" is when the server took the body's last frame, not when the client has read it. hyper
+//!   takes a body of a single frame at once, whatever its size; a body of many frames goes as slowly
+//!   as its reader, and holds its permit for as long. A reader that stalls for ever needs a timeout.
+//! * Everything the layer is applied to is under the limit. On axum that includes the fallback, and
+//!   probes: route those outside of it.
+//! * axum applies a layer to each route, and again for each connection; all of them share one limit.
+//! * `tower::util::option_layer` needs the same response type with and without the layer, and this
+//!   one changes the body. Apply it always, and lift the limit with [`InFlight::set_max`].
+//!
 //! # Example
 //!
 //! ```

@@ -11,13 +11,17 @@ use axum::{
     response::Response,
     routing::get,
 };
-use http::Version;
+use http::{StatusCode, Version};
 use palisade::limit_concurrency::{Held, InFlight, LimitConcurrencyLayer};
 use palisade_testkit::{
     Gate,
     sockets::{Raw, Server, eventually, exchange},
 };
 use scenarios::{Served, VERSIONS, answer};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_http::{
+    catch_panic::CatchPanicLayer, cors::CorsLayer, timeout::TimeoutLayer, trace::TraceLayer,
+};
 
 /// The ways in which axum serves a router.
 const SERVERS: [fn(Router) -> Server; 2] = [Server::axum, Server::axum_make_service];
@@ -141,5 +145,28 @@ async fn a_refusal_to_head_says_the_length_of_the_one_to_get() {
         let (_, body) = get.split_once("\r\n\r\n").unwrap();
         assert_eq!((length(head), length(get)), (body.len(), body.len()));
         served.settles_with(0, 2).await;
+    }
+}
+
+/// Above all: it compiles. Some of these make a body themselves and ask for `Default`.
+#[tokio::test]
+async fn it_stands_under_and_over_the_layers_of_tower_http() {
+    let others = || {
+        let second = std::time::Duration::from_secs(1);
+        ServiceBuilder::new()
+            .layer(TraceLayer::new_for_http())
+            .layer(CorsLayer::permissive())
+            .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, second))
+            .layer(CatchPanicLayer::new())
+    };
+    let app = |max| {
+        let limit = LimitConcurrencyLayer::new(max);
+        let both_sides = ServiceBuilder::new().layer(others()).layer(limit).layer(others());
+        Router::new().route("/", get(async || "hello")).layer(both_sides)
+    };
+    for (max, status) in [(1, 200), (0, 429)] {
+        let answer = app(max).oneshot(Request::new(axum::body::Body::empty())).await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert!(answer.headers().contains_key("access-control-allow-origin"));
     }
 }

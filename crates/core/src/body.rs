@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project::{pin_project, pinned_drop};
 
-/// How a response body, and with it the exchange, ended.
+/// How a response body, and with it the exchange, ended. There is no other way.
 #[derive(Clone, Copy, Debug)]
 pub enum End<'a> {
     /// All of it was taken: to the last frame, or as far as the client will ever ask.
@@ -37,7 +37,8 @@ pub trait Guard {
 /// What a request's method says about the body of its response (RFC 9110 §6.4.1).
 ///
 /// Taken before the request moves into the inner service, it tells [`GuardedBody::guard`] when a
-/// body that nobody reads is complete all the same. One byte wide.
+/// body that nobody reads is complete all the same. One byte wide, and complete: HTTP has no other
+/// method that forbids bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BodyRule {
     /// The status decides.
@@ -160,6 +161,13 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
 fn content_length(headers: &HeaderMap) -> u64 {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     announced.and_then(|length| length.parse().ok()).unwrap_or(UNANNOUNCED)
+}
+
+/// As some layers further out need it: a body of their own making that nobody watches.
+impl<B: Body + Default, G: Guard> Default for GuardedBody<B, G> {
+    fn default() -> Self {
+        Self { source: Source::Inner(B::default()), guard: None, remaining: UNANNOUNCED }
+    }
 }
 
 #[inline]

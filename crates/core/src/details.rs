@@ -7,7 +7,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use http::HeaderValue;
 
-use crate::Rejection;
+use crate::{Rejection, wire};
 
 /// The value of `grpc-status-details-bin`: base64 without padding, as
 /// [gRPC has it](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
@@ -19,7 +19,7 @@ pub(crate) fn header(rejection: &Rejection) -> Option<HeaderValue> {
 fn status(rejection: &Rejection) -> Message {
     let mut status = Message::default()
         .number(1, rejection.grpc_code().number().into())
-        .text(2, &rejection.to_string())
+        .text(2, &wire::message(rejection))
         .message(3, &any("ErrorInfo", &error_info(rejection)));
     if let Some(wait) = rejection.retry_after() {
         // `google.protobuf.Duration { int64 seconds = 1; int32 nanos = 2; }`, at most 10,000 years.

@@ -52,6 +52,7 @@ fn trace_id(traceparent: &str) -> Option<u128> {
         && version != "ff"
         && lower_hex(trace, 32)
         && lower_hex(parent, 16)
+        && parent != "0000000000000000"
         && lower_hex(flags, 2)
         && (version != "00" || fields.next().is_none());
     if well_formed { nonzero(trace) } else { None }
@@ -130,6 +131,7 @@ mod tests {
         assert_eq!(id_of(&[]), None);
         for traceparent in [
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01", // all zero is invalid
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", // upper case is invalid
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", // no such version
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x", // version 00 has 4 fields

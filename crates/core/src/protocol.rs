@@ -47,7 +47,7 @@ fn of_content_type(value: &HeaderValue) -> Option<Protocol> {
     if !kind.eq_ignore_ascii_case(GRPC) {
         return None;
     }
-    let subtype = rest.split(|byte| b"+; ".contains(byte)).next()?;
+    let subtype = rest.split(|byte| b"+; \t".contains(byte)).next()?;
     if subtype.is_empty() {
         Some(Protocol::Grpc)
     } else if subtype.eq_ignore_ascii_case(b"-web") {
@@ -71,6 +71,7 @@ mod tests {
             ("application/grpc", Method::POST, Protocol::Grpc),
             ("application/grpc+proto", Method::POST, Protocol::Grpc),
             ("application/grpc;charset=utf-8", Method::POST, Protocol::Grpc),
+            ("application/grpc\t; charset=utf-8", Method::POST, Protocol::Grpc),
             ("Application/GRPC+json", Method::POST, Protocol::Grpc),
             ("application/grpc-web", Method::POST, Protocol::GrpcWeb),
             ("application/grpc-web+proto", Method::POST, Protocol::GrpcWeb),

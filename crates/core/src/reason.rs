@@ -51,7 +51,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Whether a request had reached the inner service when it was turned away.
+/// Whether a request had reached the inner service when it was turned away. There are no other answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sent {
     /// It had not: it may be sent again whatever its method.

@@ -34,7 +34,8 @@ struct Inner {
 }
 
 impl Rejection {
-    /// Turns a request away now, for `reason`, with `status` over HTTP.
+    /// Turns a request away now, for `reason`, with `status` over HTTP: a 4xx or 5xx, or clients
+    /// take the refusal for success.
     ///
     /// Unless told otherwise, the request has not reached the inner service ([`Sent::No`]), no hint
     /// says when to come back, and the id is random.
@@ -80,6 +81,8 @@ impl Rejection {
     }
 
     /// Says in one friendly line, to the person at the other end, what happened and what to do.
+    ///
+    /// gRPC sends it in a header, so there only its first 1,024 bytes arrive.
     #[must_use]
     pub fn with_detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.with(|inner| inner.detail = Some(detail.into()))
@@ -115,10 +118,13 @@ impl Rejection {
     }
 
     /// The status over gRPC: the one set, else the one that
-    /// [belongs to](GrpcCode::from_status) the HTTP status.
+    /// [belongs to](GrpcCode::from_status) the HTTP status. Never `OK`, which would tell of success.
     #[must_use]
     pub fn grpc_code(&self) -> GrpcCode {
-        self.0.grpc_code.unwrap_or_else(|| GrpcCode::from_status(self.0.status))
+        match self.0.grpc_code.unwrap_or_else(|| GrpcCode::from_status(self.0.status)) {
+            GrpcCode::Ok => GrpcCode::Unknown,
+            code => code,
+        }
     }
 
     /// After what time it makes sense to try again, as the layer estimated it.
@@ -232,6 +238,7 @@ mod tests {
         assert_eq!(code(StatusCode::GATEWAY_TIMEOUT), GrpcCode::DeadlineExceeded);
         let set = Rejection::new(LATE, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(set.with_grpc_code(GrpcCode::DeadlineExceeded).grpc_code().number(), 4);
+        assert_eq!(code(StatusCode::OK), GrpcCode::Unknown, "a refusal is no success");
     }
 
     #[test]

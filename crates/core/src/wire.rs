@@ -95,7 +95,7 @@ fn trailers_only(rejection: &Rejection, content_type: &'static str) -> Response<
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(rejection.grpc_code().number())));
-    let message = utf8_percent_encode(&rejection.to_string(), NOT_BARE).to_string();
+    let message = utf8_percent_encode(&message(rejection), NOT_BARE).to_string();
     if let Ok(message) = HeaderValue::try_from(message) {
         headers.insert(GRPC_MESSAGE, message);
     }
@@ -108,6 +108,18 @@ fn trailers_only(rejection: &Rejection, content_type: &'static str) -> Response<
     }
     response
 }
+
+/// The friendly line, cut at [`LONGEST_MESSAGE`].
+pub(crate) fn message(rejection: &Rejection) -> String {
+    let mut message = rejection.to_string();
+    let end = (0..=message.len().min(LONGEST_MESSAGE)).rfind(|&at| message.is_char_boundary(at));
+    message.truncate(end.unwrap_or_default());
+    message
+}
+
+/// In bytes. Peers reset streams, or close connections, whose headers are longer than 8 to 16 KiB in
+/// all; this may grow threefold by percent-encoding, and stands in the details once more.
+const LONGEST_MESSAGE: usize = 1024;
 
 /// Rounded up, because a client that comes back early is refused again, and at least 1, because
 /// clients take 0 as "now".
@@ -211,6 +223,21 @@ mod tests {
         }
         let response = rejection().with_retry_after(Duration::MAX).respond(Protocol::Grpc);
         assert_eq!(response.headers()["grpc-retry-pushback-ms"], u64::MAX.to_string().as_str());
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_two_letters_where_it_is_a_header() {
+        for (letter, kept) in [("x", 1024), ("é", 1024), ("…", 1023), ("🦀", 1024)] {
+            let detail = letter.repeat(30_000);
+            let rejection = rejection().with_detail(detail.clone());
+            let message = message(&rejection);
+            assert_eq!(message.len(), kept);
+            assert!(detail.starts_with(&message));
+            let headers = rejection.clone().respond(Protocol::Grpc).into_parts().0.headers;
+            let size: usize = headers.values().map(HeaderValue::len).sum();
+            assert!(size < 6 * 1024, "{size} bytes of headers");
+            assert!(text(rejection.respond(Protocol::Http)).contains(&detail));
+        }
     }
 
     proptest! {

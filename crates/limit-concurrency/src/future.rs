@@ -20,6 +20,10 @@ use crate::{Admission, Release, ResponseBody};
 /// # Cancel safety
 ///
 /// Dropping it at any moment gives its permit back.
+///
+/// # Panics
+///
+/// When it is polled again after it was ready.
 #[pin_project]
 pub struct ResponseFuture<F> {
     #[pin]

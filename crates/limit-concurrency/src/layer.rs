@@ -21,6 +21,7 @@ pub(crate) struct Answer {
 
 /// When an exchange gives its permit back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Release {
     /// When the response's body is over: read to its end, failed, or dropped. The default, since
     /// until then the exchange costs memory, a connection, and often the handler's work.

@@ -19,9 +19,10 @@
 //!
 //! # What it costs
 //!
-//! An admitted request: one compare-and-swap, one decrement and the `Arc` its permit holds; no
-//! allocation, no lock, no clock. A refused one: a load, a count on a cache line of its own, and the
-//! response. Requests that ask to [upgrade](Held) allocate once or twice.
+//! An admitted request: one compare-and-swap and one decrement of one word; no allocation, no lock, no
+//! clock. A refused one: a load of that word, and on cache lines of their own a count and a short lock
+//! for the estimate in `Retry-After`; a clock read, and the response. Requests that ask to
+//! [upgrade](Held) allocate once or twice.
 //!
 //! # Where it stands
 //!
@@ -35,6 +36,9 @@
 //!   as its reader, and holds its permit for as long. A reader that stalls for ever needs a timeout.
 //! * Everything the layer is applied to is under the limit. On axum that includes the fallback, and
 //!   probes: route those outside of it.
+//! * A service that was ready and is then refused here stays ready: what the inner service reserved for
+//!   it (a place in a `Buffer`, a permit of tower's `ConcurrencyLimit`) waits for this instance's next
+//!   call, or its drop. Servers drop it at once; a client that keeps one instance keeps one place.
 //! * axum applies a layer to each route, and again for each connection; all of them share one limit.
 //! * `tower::util::option_layer` needs the same response type with and without the layer, and this
 //!   one changes the body. Apply it always, and lift the limit with [`InFlight::set_max`].

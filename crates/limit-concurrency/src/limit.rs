@@ -33,9 +33,9 @@ use crate::{
 ///
 /// # Memory
 ///
-/// A limit takes 384 bytes. They are used again by the next limit once the last clone and the last
-/// permit are gone, and are never returned to the allocator; see the crate's `counters` module for
-/// why. A program's limits thus cost what the most that existed at once cost.
+/// A limit takes 256 bytes beside its handles. They are used again by the next limit once the last
+/// clone and the last permit are gone, and are never returned to the allocator, so that a permit need
+/// not count references. A program's limits thus cost what the most that existed at once cost.
 #[derive(Clone)]
 pub struct Limit {
     counters: &'static Counters,
@@ -85,8 +85,11 @@ impl Limit {
     /// How long, by Little's law, until all that is in flight now is done: a good moment for a
     /// refused request to come back.
     ///
-    /// To be asked at each refusal, with the time of that refusal; between 1 and 30 seconds. Where
-    /// refusals are more than ten seconds apart nothing is known, and the answer is 1 second.
+    /// To be asked at each refusal, with the time of that refusal; between 1 and 30 seconds. It is an
+    /// estimate from below: a client that comes too early is refused again at little cost, one that
+    /// stays away too long finds places that were free. Where refusals are more than two seconds apart
+    /// nothing is known, and the answer is 1 second. No jitter is added, as places become free one by
+    /// one and not all at a moment; that is for clients to add.
     #[must_use]
     pub fn retry_after(&self, now: Instant) -> Duration {
         let Word { in_flight, admissions } = self.counters.word();

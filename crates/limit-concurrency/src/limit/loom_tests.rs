@@ -141,3 +141,24 @@ fn counters_pass_to_the_next_limit_only_when_nothing_refers_to_them() {
         assert_eq!(Counters::unused(), made, "counters were lost");
     });
 }
+
+#[test]
+fn what_a_limit_counted_last_is_not_seen_by_the_next() {
+    loom::model(|| {
+        let limit = Limit::new(1);
+        let permit = limit.try_acquire().unwrap();
+        let other = thread::spawn(move || {
+            limit.reject();
+            drop(limit);
+        });
+        drop(permit);
+        let next = Limit::new(1);
+        let held = next.try_acquire().unwrap();
+        assert_eq!((next.admitted(), next.rejected()), (1, 0));
+        other.join().unwrap();
+        let last = Limit::new(1);
+        assert_eq!((last.admitted(), last.rejected()), (0, 0));
+        assert_eq!((next.admitted(), next.rejected()), (1, 0));
+        drop(held);
+    });
+}

@@ -31,7 +31,7 @@ pub(crate) fn app(settings: &Settings) -> App {
     App { router: routes(settings).layer(stack), in_flight }
 }
 
-/// The fallback is set here, before the layers, so that they apply to it as well.
+/// The fallbacks are set here, before the layers, so that they apply to them as well.
 fn routes(settings: &Settings) -> Router {
     Router::new()
         .route("/", get(routes::page))
@@ -39,6 +39,7 @@ fn routes(settings: &Settings) -> Router {
         .route("/stream", get(routes::stream))
         .route("/echo", post(routes::echo))
         .fallback(routes::nowhere)
+        .method_not_allowed_fallback(routes::wrong_method)
         .with_state(settings.clone())
 }
 

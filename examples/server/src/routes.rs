@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{Query, State},
     http::{
-        HeaderMap, HeaderValue, StatusCode, Uri,
+        HeaderMap, HeaderValue, Method, StatusCode, Uri,
         header::{CONTENT_TYPE, HOST},
         uri::Authority,
     },
@@ -97,6 +97,12 @@ pub(crate) async fn echo(headers: HeaderMap, body: Body) -> impl IntoResponse {
     let unknown = HeaderValue::from_static("application/octet-stream");
     let content_type = headers.get(CONTENT_TYPE).cloned().unwrap_or(unknown);
     ([(CONTENT_TYPE, content_type)], body)
+}
+
+/// A route that is there, asked with a method that it does not have.
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}; Allow says what it takes.", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
 /// Everything else.

@@ -26,7 +26,9 @@ async fn every_route_answers(browser: &Browser, version: Version) {
 
     assert_eq!(browser.get("/work?ms=x").await.status(), 400);
     assert_eq!(browser.get("/nowhere").await.status(), 404);
-    assert_eq!(browser.get("/echo").await.status(), 405);
+    let wrong = browser.get("/echo").await;
+    assert_eq!((wrong.status(), wrong.header("allow")), (405, "POST"));
+    assert_eq!(wrong.header("content-type"), "application/problem+json");
 }
 
 #[tokio::test]

@@ -12,7 +12,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use palisade::limit_concurrency::{LimitConcurrencyLayer, Release};
+use palisade::{
+    Protocol, Rejection, RenderLayer,
+    limit_concurrency::{LimitConcurrencyLayer, Release},
+};
 use tower::{Layer, Service};
 
 #[derive(Clone)]
@@ -84,6 +87,14 @@ where
 fn limit_concurrency_allocates_nothing_for_what_it_admits() {
     allocates_nothing(&LimitConcurrencyLayer::new(1));
     allocates_nothing(&LimitConcurrencyLayer::new(1).with_release(Release::Head));
+}
+
+#[test]
+fn a_response_that_is_not_rendered_again_allocates_nothing() {
+    fn house_format(_: &Rejection, _: Protocol) -> Response<Bytes> {
+        Response::default()
+    }
+    allocates_nothing(&RenderLayer::new(house_format));
 }
 
 #[test]

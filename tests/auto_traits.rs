@@ -2,7 +2,10 @@
 
 use std::{fmt::Debug, marker::PhantomData, rc::Rc};
 
-use palisade::{Rejection, limit_concurrency as lc};
+use palisade::{
+    Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render, RenderFuture,
+    RenderLayer, limit_concurrency as lc,
+};
 
 /// A service, future or body that may go to another thread.
 type Roams = Vec<u8>;
@@ -22,17 +25,23 @@ fn layers_and_handles_can_be_cloned_and_shared() {
     value::<lc::Limit>();
     value::<lc::Held>();
     value::<Rejection>();
+    value::<RejectionErrorLayer>();
+    value::<RenderLayer<Roams>>();
 }
 
 #[test]
 fn services_are_what_their_inner_service_is() {
     service::<lc::LimitConcurrency<Roams>>();
+    service::<RejectionError<Roams>>();
+    service::<Render<Roams, Roams>>();
     local::<lc::LimitConcurrency<Stays>>();
 }
 
 #[test]
 fn futures_and_bodies_are_what_their_inner_ones_are() {
     future::<lc::future::ResponseFuture<Roams>>();
+    future::<RejectionErrorFuture<Roams>>();
+    future::<RenderFuture<Roams, Roams>>();
     future::<lc::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
     future::<lc::Permit>();
     local::<lc::future::ResponseFuture<Stays>>();

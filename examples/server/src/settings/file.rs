@@ -52,7 +52,7 @@ impl Reader<'_> {
                 let place = self.place(at);
                 let found = self.known.check(setting, OsStr::new(&*self.text(value)), &place, &key);
                 self.found.push((at, found));
-            } else if self.known.within(&key).next().is_none() {
+            } else if self.known.names_in(&key).is_empty() {
                 let at = name.span().start;
                 let unknown = self.unknown(&self.place(at), &key, name.get_ref(), section);
                 self.found.push((at, Err(unknown)));
@@ -70,15 +70,7 @@ impl Reader<'_> {
     fn unknown(&self, place: &str, key: &str, name: &str, section: &str) -> String {
         let hint = match self.known.key_like(name, section) {
             Some(key) => format!("did you mean '{key}'?"),
-            None => {
-                let mut names: Vec<_> = self
-                    .known
-                    .within(section)
-                    .map(|key| key.split('.').next().unwrap_or(key))
-                    .collect();
-                names.dedup();
-                format!("expected {}", names.join(", "))
-            }
+            None => format!("expected {}", self.known.names_in(section).join(", ")),
         };
         format!("{place}: unknown key '{key}'; {hint}")
     }

@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
-use clap::{Arg, Args, Command};
+use clap::{Arg, Args, Command, builder::PossibleValue};
 
 use super::Settings;
 
@@ -31,9 +31,13 @@ impl Known {
         self.settings().find(|setting| key(setting) == path)
     }
 
-    /// What there is in the section at `path`, as names within it; at the top for "".
-    pub(super) fn within<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a str> {
-        self.settings().filter_map(move |setting| within(key(setting), path))
+    /// The keys and sections right in the section at `path`, or at the top for "".
+    pub(super) fn names_in(&self, path: &str) -> Vec<&str> {
+        let name = |key| Some(within(key, path)?.split('.').next().unwrap_or(key));
+        let mut names: Vec<_> = self.settings().map(key).filter_map(name).collect();
+        // The settings of a section follow each other.
+        names.dedup();
+        names
     }
 
     /// Tries `value` as the flag's, so that it means the same wherever it stands.
@@ -90,13 +94,14 @@ pub(super) fn invalid(place: &str, name: &str, value: &str, accepted: &str) -> S
     format!("{place}: invalid value '{}' for '{name}': {accepted}", value.escape_debug())
 }
 
+/// What is left of the key in the section, if it is in there.
 fn within<'a>(key: &'a str, section: &str) -> Option<&'a str> {
     if section.is_empty() { Some(key) } else { key.strip_prefix(section)?.strip_prefix('.') }
 }
 
 fn accepted(setting: &Arg, error: &clap::Error) -> String {
     let possible = setting.get_possible_values();
-    let possible: Vec<_> = possible.iter().map(|value| value.get_name()).collect();
+    let possible: Vec<_> = possible.iter().map(PossibleValue::get_name).collect();
     match error.source() {
         _ if !possible.is_empty() => format!("expected {}", possible.join(" or ")),
         Some(source) => source.to_string(),

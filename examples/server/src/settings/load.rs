@@ -21,8 +21,6 @@ use super::{
 #[command(version)]
 pub(crate) struct CommandLine {
     /// A TOML file to take settings from.
-    ///
-    /// [env: PALISADE_CONFIG]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
 
@@ -75,10 +73,15 @@ pub(crate) fn load(
 
 /// The command line, of which `--help` also says what else each setting is called.
 pub(super) fn command(known: &Known) -> Command {
-    known.settings().fold(CommandLine::command(), |command, setting| {
-        let help = setting.get_help().map(ToString::to_string).unwrap_or_default();
-        let names = format!("[env: {}] [key: {}]", variable(flag(setting)), key(setting));
-        command.mut_arg(key(setting), |arg| arg.long_help(format!("{help}.\n\n{names}")))
+    let names = known.settings().map(|setting| {
+        (key(setting), format!("[env: {}] [key: {}]", variable(flag(setting)), key(setting)))
+    });
+    let names = names.chain([("config", format!("[env: {}]", variable("config")))]);
+    names.fold(CommandLine::command(), |command, (id, names)| {
+        command.mut_arg(id, |arg| {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            arg.long_help(format!("{help}.\n\n{names}"))
+        })
     })
 }
 

@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
-use clap::{Arg, Args, Command, builder::PossibleValue};
+use clap::{Arg, Args, Command, builder::PossibleValue, error::ErrorKind};
 
 use super::Settings;
 
@@ -105,6 +105,7 @@ fn accepted(setting: &Arg, error: &clap::Error) -> String {
     match error.source() {
         _ if !possible.is_empty() => format!("expected {}", possible.join(" or ")),
         Some(source) => source.to_string(),
+        None if error.kind() == ErrorKind::InvalidUtf8 => "expected UTF-8".to_owned(),
         None => error.kind().to_string(),
     }
 }

@@ -69,9 +69,12 @@ fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
 
 #[test]
 fn what_is_no_toml_is_answered_by_its_place() {
-    for (content, place) in
-        [("grace = ", "1:9"), ("a = 1\ngrace 1", "2:7"), ("grace = '1s'\ngrace = '2s'", "2:1")]
-    {
+    for (content, place) in [
+        ("grace = ", "1:9"),
+        ("grace = '\u{e9}' 1", "1:13"),
+        ("a = 1\ngrace 1", "2:7"),
+        ("grace = '1s'\ngrace = '2s'", "2:1"),
+    ] {
         let said = refused_file(content);
         assert!(said.starts_with(&format!("error: FILE:{place}: ")), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
@@ -101,6 +104,18 @@ fn a_wrong_variable_is_answered_by_its_name_its_value_and_what_is_accepted() {
         );
         assert_eq!(refused(&[], &[(name, value)]), line);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_an_error_in_its_own_words() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let variable = ("PALISADE_GRACE".into(), OsString::from_vec(b"1\xff".to_vec()));
+    let said = load(["server"], [variable]).unwrap_err().to_string();
+    let value = "1\u{fffd}";
+    let line = format!("invalid value '{value}' for 'PALISADE_GRACE': expected UTF-8\n");
+    assert_eq!(said, format!("error: environment: {line}"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) struct App {
 
 /// The routes behind the layers, as `settings` has them. Opens no socket.
 pub(crate) fn app(settings: &Settings) -> App {
-    let limit_concurrency = LimitConcurrencyLayer::new(settings.max_in_flight);
+    let limit_concurrency = LimitConcurrencyLayer::new(settings.limit_concurrency.max);
     let in_flight = limit_concurrency.handle();
 
     // Outermost first: a request passes them from top to bottom, its response from bottom to top.

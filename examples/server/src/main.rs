@@ -3,16 +3,19 @@
 //! The stack is in `app.rs`, what can be set in `settings.rs`, and how it stops in `serve.rs`.
 
 use std::{
+    env,
     io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
-use clap::Parser;
 use tokio::net::TcpListener;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-use crate::{settings::Settings, signals::Signals};
+use crate::{
+    settings::{LogFormat, Settings},
+    signals::Signals,
+};
 
 mod app;
 mod problem;
@@ -25,13 +28,24 @@ mod tour;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let settings = Settings::parse();
-    log_to_stderr();
-    run(settings).await.unwrap_or_else(|error| {
+    let asked = settings::load(env::args_os(), env::vars_os()).unwrap_or_else(|error| error.exit());
+    let done = if asked.print_config {
+        print(&asked.settings.to_toml())
+    } else {
+        log_to_stderr(asked.settings.log.format);
+        run(asked.settings).await
+    };
+    done.unwrap_or_else(|error| {
         // Nobody is left to tell if even stderr is closed.
         let _ = writeln!(io::stderr(), "error: {error}");
         ExitCode::FAILURE
     })
+}
+
+fn print(text: &str) -> Result<ExitCode, String> {
+    let written = io::stdout().write_all(text.as_bytes());
+    written.map_err(|error| format!("cannot write to stdout: {error}"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(mut settings: Settings) -> Result<ExitCode, String> {
@@ -50,15 +64,15 @@ async fn run(mut settings: Settings) -> Result<ExitCode, String> {
     let announcement = tour::announcement(&settings);
     // A closed stdout is no reason not to serve.
     let _ = io::stdout().write_all(announcement.as_bytes());
-    Ok(serve::serve(listener, app::app(&settings), settings.grace, signals).await)
+    Ok(serve::serve(listener, app::app(&settings), settings.grace.0, signals).await)
 }
 
-fn log_to_stderr() {
+fn log_to_stderr(format: LogFormat) {
     let filter =
         EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }

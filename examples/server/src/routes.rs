@@ -43,7 +43,7 @@ pub(crate) async fn page(
     headers: HeaderMap,
 ) -> Html<String> {
     let host = host(&uri, &headers).unwrap_or_else(|| settings.listen.to_string());
-    Html(tour::page(&host, settings.max_in_flight))
+    Html(tour::page(&host, settings.limit_concurrency.max))
 }
 
 /// The host the client asked for: `:authority` over HTTP/2, `Host` over HTTP/1.

@@ -62,7 +62,7 @@ fn stops(host: &str, max_in_flight: usize) -> [Stop; 5] {
 pub(crate) fn announcement(settings: &Settings) -> String {
     let host = settings.listen.to_string();
     let mut text = format!("listening on http://{host}\n");
-    for Stop { route, does, curl } in stops(&host, settings.max_in_flight) {
+    for Stop { route, does, curl } in stops(&host, settings.limit_concurrency.max) {
         write!(text, "\n{route}  {does}\n    {curl}\n").expect("a String takes all");
     }
     text

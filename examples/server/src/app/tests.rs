@@ -4,7 +4,6 @@ use axum::{
     body::{Body, Bytes},
     http::{Method, Request, Response, StatusCode},
 };
-use clap::Parser;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -12,10 +11,11 @@ use tokio::time::{Duration, Instant};
 use tower::ServiceExt;
 
 use super::*;
+use crate::settings;
 
 fn limited(max_in_flight: usize) -> App {
-    let settings = Settings::parse_from(["server"]);
-    app(&Settings { max_in_flight, ..settings })
+    let asked = settings::load(["server", "--max-in-flight", &max_in_flight.to_string()], []);
+    app(&asked.unwrap().settings)
 }
 
 async fn send(app: &App, request: Request<Body>) -> Response<Body> {

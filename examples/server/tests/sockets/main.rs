@@ -5,4 +5,5 @@ mod arguments;
 mod limit;
 mod process;
 mod protocols;
+mod settings;
 mod shutdown;

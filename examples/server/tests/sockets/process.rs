@@ -46,6 +46,12 @@ pub(crate) async fn eventually(what: &str, mut happened: impl AsyncFnMut() -> bo
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server"));
     command.stdin(Stdio::null()).env_remove("RUST_LOG");
+    // What is set for a server of the developer's is not meant for this one.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PALISADE_") {
+            command.env_remove(name);
+        }
+    }
     command.kill_on_drop(true);
     command
 }
@@ -59,8 +65,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on a free port and waits for the line that says which.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[]).await
+    }
+
+    pub(crate) async fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command();
-        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments).envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

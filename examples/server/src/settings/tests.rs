@@ -1,0 +1,214 @@
+//! Where settings come from, which of them count, and what is said of wrong ones.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use clap::Command;
+use toml::Table;
+
+use super::*;
+
+mod wrong;
+
+/// A file of a test's own, gone when the test is over.
+struct File(PathBuf);
+
+impl File {
+    fn new(content: &str) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("palisade-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // At worst a small file is left where such files are left.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
+fn try_load(flags: &[&str], variables: Variables<'_>) -> Result<Settings, clap::Error> {
+    let pair = |(name, value): &(&str, &str)| (OsString::from(name), OsString::from(value));
+    let asked = load(["server"].iter().chain(flags), variables.iter().map(pair));
+    asked.map(|asked| asked.settings)
+}
+
+fn loaded(flags: &[&str], variables: Variables<'_>) -> Settings {
+    try_load(flags, variables).unwrap()
+}
+
+fn from_file(content: &str) -> Settings {
+    loaded(&["--config", File::new(content).path()], &[])
+}
+
+fn defaults() -> Settings {
+    loaded(&[], &[])
+}
+
+/// The keys of all values, in order.
+fn keys(table: &Table) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(section) => {
+                keys.extend(self::keys(section).iter().map(|key| format!("{name}.{key}")));
+            }
+            _ => keys.push(name.clone()),
+        }
+    }
+    keys
+}
+
+const EVERYTHING: &str = r#"
+    listen = "[::1]:0"
+    grace = "1m30s"
+    log.format = "json"
+    limit_concurrency = { max = 0 }
+"#;
+
+#[test]
+fn the_command_line_is_consistent() {
+    load::command(&known::Known::new()).debug_assert();
+}
+
+#[test]
+fn without_any_setting_it_listens_on_port_3000_of_this_machine_only() {
+    let settings = defaults();
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(settings.limit_concurrency.max, 100);
+    assert_eq!(settings.grace, Period(Duration::from_secs(20)));
+    assert_eq!(settings.log.format, LogFormat::Text);
+}
+
+#[test]
+fn everything_can_be_set_in_each_of_the_three_ways() {
+    let flags = "--listen [::1]:0 --max-in-flight 0 --grace 1m30s --log-format json";
+    let variables = [
+        ("PALISADE_LISTEN", "[::1]:0"),
+        ("PALISADE_MAX_IN_FLIGHT", "0"),
+        ("PALISADE_GRACE", "1m30s"),
+        ("PALISADE_LOG_FORMAT", "json"),
+    ];
+    let settings = from_file(EVERYTHING);
+    assert_eq!(settings.listen.to_string(), "[::1]:0");
+    assert_eq!(settings.limit_concurrency.max, 0);
+    assert_eq!(settings.grace, Period(Duration::from_secs(90)));
+    assert_eq!(settings.log.format, LogFormat::Json);
+    assert_eq!(loaded(&flags.split(' ').collect::<Vec<_>>(), &[]), settings);
+    assert_eq!(loaded(&[], &variables), settings);
+}
+
+#[test]
+fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() {
+    let file = File::new("[limit_concurrency]\nmax = 1");
+    let (config, flag) = (["--config", file.path()], ["--max-in-flight", "3"]);
+    let variables = [("PALISADE_MAX_IN_FLIGHT", "2")];
+    for (flags, variables, max) in [
+        (vec![], &[] as Variables<'_>, 100),
+        (config.to_vec(), &[], 1),
+        (config.to_vec(), &variables, 2),
+        (vec![], &variables, 2),
+        ([config, flag].concat(), &variables, 3),
+        ([config, flag].concat(), &[], 3),
+        (flag.to_vec(), &variables, 3),
+    ] {
+        let settings = loaded(&flags, variables);
+        assert_eq!(settings.limit_concurrency.max, max, "{flags:?} {variables:?}");
+        // Nothing else has changed.
+        let limit_concurrency = LimitConcurrency { max: 100 };
+        assert_eq!(Settings { limit_concurrency, ..settings }, defaults());
+    }
+}
+
+#[test]
+fn settings_from_three_places_come_together() {
+    let file = File::new("log.format = 'json'");
+    let variables = [("PALISADE_CONFIG", file.path()), ("PALISADE_GRACE", "90s")];
+    let settings = loaded(&["--max-in-flight", "0", "--listen=[::1]:0"], &variables);
+    assert_eq!(settings, from_file(EVERYTHING));
+}
+
+#[test]
+fn the_flag_names_another_file_than_the_variable() {
+    let (first, second) = (File::new("grace = '1s'"), File::new("grace = '2s'"));
+    let variables = [("PALISADE_CONFIG", first.path())];
+    assert_eq!(loaded(&["--config", second.path()], &variables).grace.to_string(), "2s");
+}
+
+#[test]
+fn an_empty_file_and_empty_sections_change_nothing() {
+    for content in ["", "# nothing\n", "[log]\n[limit_concurrency]", "log = {}", "\u{feff}\r\n"] {
+        assert_eq!(from_file(content), defaults(), "{content:?}");
+    }
+}
+
+#[test]
+fn numbers_of_a_file_may_be_written_as_toml_has_them() {
+    for number in ["255", "0xff", "0b1111_1111", "+255", "2_5_5", "'255'"] {
+        let settings = from_file(&format!("limit_concurrency.max = {number}"));
+        assert_eq!(settings.limit_concurrency.max, 255, "{number}");
+    }
+}
+
+#[test]
+fn variables_of_others_are_none_of_ours() {
+    let variables = [("PALISADES_GRACE", "x"), ("palisade_grace", "x"), ("MY_PALISADE_X", "x")];
+    assert_eq!(loaded(&[], &variables), defaults());
+}
+
+#[test]
+fn what_is_printed_reads_back_as_the_same() {
+    for settings in [
+        defaults(),
+        from_file(EVERYTHING),
+        from_file("grace = '1year 2months 3days 4h 5m 6s 7ms 8us 9ns'"),
+        from_file("grace = '0s'"),
+        from_file("limit_concurrency.max = 4294967295"),
+        from_file("grace = '500000000000years'"),
+    ] {
+        let printed = settings.to_toml();
+        assert_eq!(from_file(&printed), settings, "{printed}");
+    }
+}
+
+#[test]
+fn every_setting_is_printed_under_its_key() {
+    let printed: Table = defaults().to_toml().parse().unwrap();
+    let mut expected: Vec<_> = Settings::augment_args(Command::new("settings"))
+        .get_arguments()
+        .map(|setting| setting.get_id().to_string())
+        .collect();
+    let mut printed = keys(&printed);
+    printed.sort();
+    expected.sort();
+    assert_eq!(printed, expected);
+}
+
+#[test]
+fn the_file_that_shows_every_setting_has_each_at_its_default_and_under_a_comment() {
+    let text = include_str!("../../palisade.toml");
+    assert_eq!(text.parse::<Table>().unwrap(), defaults().to_toml().parse().unwrap());
+    assert_eq!(from_file(text), defaults());
+
+    for setting in Settings::augment_args(Command::new("settings")).get_arguments() {
+        let name = setting.get_id().as_str().rsplit('.').next().unwrap();
+        let flag = setting.get_long().unwrap();
+        let names = format!("# [--{flag}, {}]\n{name} = ", known::variable(flag));
+        assert!(text.contains(&names), "{names} is missing");
+    }
+}

@@ -1,0 +1,166 @@
+//! What is said of what is wrong.
+
+use super::*;
+
+fn refused(flags: &[&str], variables: Variables<'_>) -> String {
+    let error = try_load(flags, variables).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    error.to_string()
+}
+
+/// What is said of a file, in which it is called `FILE`.
+fn refused_file(content: &str) -> String {
+    let file = File::new(content);
+    refused(&["--config", file.path()], &[]).replace(file.path(), "FILE")
+}
+
+#[test]
+fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_accepted() {
+    let number = "expected a whole number from 0 to 4294967295";
+    let address = "expected an address such as 127.0.0.1:3000 or [::1]:3000";
+    let duration = "expected a duration such as 500ms, 20s or 1m 30s, with its unit";
+    for (content, place, value, key, accepted) in [
+        ("listen = 3000", "1:10", "3000", "listen", address),
+        ("listen = 'localhost:3000'", "1:10", "localhost:3000", "listen", address),
+        ("\ngrace = 20", "2:9", "20", "grace", duration),
+        ("grace = '-1s'", "1:9", "-1s", "grace", duration),
+        ("grace = ['1s']", "1:9", "[\\'1s\\']", "grace", duration),
+        ("grace = \"a\\nb\"", "1:9", "a\\nb", "grace", duration),
+        ("log.format = 'xml'", "1:14", "xml", "log.format", "expected text or json"),
+        ("log.format = true", "1:14", "true", "log.format", "expected text or json"),
+        ("log = 'json'", "1:7", "\\'json\\'", "log", "expected a section, [log]"),
+        ("[[log]]", "1:1", "[[log]]", "log", "expected a section, [log]"),
+        (
+            "[limit_concurrency]\nmax = 4294967296",
+            "2:7",
+            "4294967296",
+            "limit_concurrency.max",
+            number,
+        ),
+        ("limit_concurrency = {\t'max'= 1.5}", "1:30", "1.5", "limit_concurrency.max", number),
+        ("# \u{e9}\nlimit_concurrency.max = -1", "2:25", "-1", "limit_concurrency.max", number),
+    ] {
+        let line =
+            format!("error: FILE:{place}: invalid value '{value}' for '{key}': {accepted}\n");
+        assert_eq!(refused_file(content), line);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
+    let top = "expected listen, grace, log, limit_concurrency";
+    for (content, place, key, hint) in [
+        ("lisen = 1", "1:1", "lisen", "did you mean 'listen'?"),
+        ("Grace = '1s'", "1:1", "Grace", "did you mean 'grace'?"),
+        ("port = 1", "1:1", "port", top),
+        ("max_in_flight = 1", "1:1", "max_in_flight", "did you mean 'limit_concurrency.max'?"),
+        ("[log]\nfromat = 1", "2:1", "log.fromat", "did you mean 'log.format'?"),
+        ("[log]\nlevel = 1", "2:1", "log.level", "expected format"),
+        ("[limit-concurrency]", "1:2", "limit-concurrency", "did you mean 'limit_concurrency'?"),
+        ("log.max = 1", "1:5", "log.max", "expected format"),
+        ("'log.format' = 1", "1:1", "\"log.format\"", "did you mean 'log.format'?"),
+        ("'' = 1", "1:1", "\"\"", top),
+        ("config = 1", "1:1", "config", top),
+    ] {
+        let line = format!("error: FILE:{place}: unknown key '{key}'; {hint}\n");
+        assert_eq!(refused_file(content), line, "{content}");
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_answered_by_its_place() {
+    for (content, place) in [
+        ("grace = ", "1:9"),
+        ("grace = '\u{e9}' 1", "1:13"),
+        ("a = 1\ngrace 1", "2:7"),
+        ("grace = '1s'\ngrace = '2s'", "2:1"),
+    ] {
+        let said = refused_file(content);
+        assert!(said.starts_with(&format!("error: FILE:{place}: ")), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_so_is_who_named_it() {
+    let said = refused(&["--config", "no/such.toml"], &[]);
+    assert!(said.starts_with("error: cannot read 'no/such.toml' (--config): "), "{said}");
+    for path in ["no/such.toml", "/", ""] {
+        let said = refused(&[], &[("PALISADE_CONFIG", path)]);
+        let start = format!("error: cannot read '{path}' (PALISADE_CONFIG): ");
+        assert!(said.starts_with(&start), "{said}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_answered_by_its_name_its_value_and_what_is_accepted() {
+    for (name, value, accepted) in [
+        ("PALISADE_LISTEN", "", "an address such as 127.0.0.1:3000 or [::1]:3000"),
+        ("PALISADE_MAX_IN_FLIGHT", "--help", "a whole number from 0 to 4294967295"),
+        ("PALISADE_LOG_FORMAT", "JSON", "text or json"),
+    ] {
+        let line = format!(
+            "error: environment: invalid value '{value}' for '{name}': expected {accepted}\n"
+        );
+        assert_eq!(refused(&[], &[(name, value)]), line);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_an_error_in_its_own_words() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let variable = ("PALISADE_GRACE".into(), OsString::from_vec(b"1\xff".to_vec()));
+    let said = load(["server"], [variable]).unwrap_err().to_string();
+    let value = "1\u{fffd}";
+    let line = format!("invalid value '{value}' for 'PALISADE_GRACE': expected UTF-8\n");
+    assert_eq!(said, format!("error: environment: {line}"));
+}
+
+#[test]
+fn an_unknown_variable_is_answered_by_the_nearest() {
+    let none = "--help names those there are";
+    for (name, hint) in [
+        ("PALISADE_LISTN", "did you mean 'PALISADE_LISTEN'?"),
+        ("PALISADE_CONFG", "did you mean 'PALISADE_CONFIG'?"),
+        ("PALISADE_LIMIT_CONCURRENCY_MAX", "did you mean 'PALISADE_MAX_IN_FLIGHT'?"),
+        ("PALISADE_PRINT_CONFIG", none),
+        ("PALISADE_max_in_flight", "did you mean 'PALISADE_MAX_IN_FLIGHT'?"),
+        ("PALISADE_", none),
+    ] {
+        let line = format!("error: environment: unknown variable '{name}'; {hint}\n");
+        assert_eq!(refused(&[], &[(name, "1")]), line);
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_from_top_to_bottom_even_if_it_would_not_count() {
+    let file = File::new("limit_concurrency.max = -1\ngrace = 1\n[timeout]\n");
+    let flags = ["--config", file.path(), "--max-in-flight", "1"];
+    let variables = [("PALISADE_X", "1"), ("PALISADE_GRACE", "x"), ("PALISADE_LISTEN", "[::]:0")];
+    let said = refused(&flags, &variables).replace(file.path(), "FILE");
+    let starts = [
+        "error: 5 settings are wrong",
+        "  FILE:1:25: invalid value '-1'",
+        "  FILE:2:9: invalid value '1'",
+        "  FILE:3:2: unknown key 'timeout'",
+        "  environment: invalid value 'x' for 'PALISADE_GRACE'",
+        "  environment: unknown variable 'PALISADE_X'",
+    ];
+    assert_eq!(said.lines().count(), starts.len(), "{said}");
+    for (line, start) in said.lines().zip(starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+}
+
+#[test]
+fn a_wrong_flag_is_told_before_the_rest_is_looked_at_and_help_needs_none_of_it() {
+    let variables = [("PALISADE_X", "1"), ("PALISADE_CONFIG", "no/such.toml")];
+    assert!(refused(&["--grace", "1"], &variables).contains("'1' for '--grace <DURATION>'"));
+    let help = try_load(&["--help"], &variables).unwrap_err();
+    assert_eq!(help.exit_code(), 0);
+    for name in ["[env: PALISADE_CONFIG]", "[env: PALISADE_GRACE] [key: grace]"] {
+        assert!(help.to_string().contains(name), "{help}");
+    }
+}

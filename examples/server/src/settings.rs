@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     /// How long requests in flight may go on after SIGTERM or Ctrl-C. A second one ends it.
     // Below the 30 s after which Kubernetes kills a container that was told to stop.
     #[arg(id = "grace", long, value_name = "DURATION", default_value = "20s")]
-    #[arg(allow_negative_numbers = true)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) grace: Period,
 
     #[command(flatten)]
@@ -63,7 +63,7 @@ pub(crate) struct LimitConcurrency {
     // By Little's law 100 in flight are 1,000 a second for requests that take 100 ms, as /work does
     // unless asked otherwise, and few enough that one line of shell goes over the limit.
     #[arg(id = "limit_concurrency.max", long = "max-in-flight", value_name = "N")]
-    #[arg(default_value = "100", value_parser = count, allow_negative_numbers = true)]
+    #[arg(default_value = "100", value_parser = count, allow_hyphen_values = true)]
     pub(crate) max: usize,
 }
 

@@ -32,10 +32,12 @@ async fn a_wrong_value_is_answered_by_the_flag_the_value_and_what_is_accepted() 
         ("--listen", "127.0.0.1:65536", address),
         ("--max-in-flight", "many", number),
         ("--max-in-flight", "-1", number),
+        ("--max-in-flight", "-1x", number),
         ("--max-in-flight", "1.5", number),
         ("--max-in-flight", "4294967296", number),
         ("--grace", "20", duration),
         ("--grace", "-1", duration),
+        ("--grace", "-1s", duration),
     ] {
         let (code, said) = refused(&[flag, value]).await;
         assert_eq!(code, Some(2), "{said}");

@@ -104,6 +104,10 @@ pub(crate) fn contenders() -> Vec<Row> {
                 .service(inner)
         }),
         Row::new(BARE_KEYED, keyed, |inner: BareAxum| inner),
+        Row::new("palisade/limit-concurrency with header", keyed, |inner: BareAxum| {
+            LimitConcurrencyLayer::new(AMPLE).layer(inner)
+        })
+        .over(BARE_KEYED),
         Row::new("tower_governor/header", keyed, |inner: BareAxum| {
             governor(HeaderKey).layer(inner)
         })

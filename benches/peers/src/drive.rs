@@ -3,11 +3,9 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll, Waker},
+    sync::{Arc, Barrier, LazyLock},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -30,11 +28,6 @@ pub(crate) fn timers() -> EnterGuard<'static> {
     });
     TIMERS.enter()
 }
-
-static WORKERS: LazyLock<Runtime> = LazyLock::new(|| {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).enable_time().build().expect("a runtime can be made")
-});
 
 /// One request on one service: ready, call, poll until it is answered, drop the answer where it is.
 #[inline]
@@ -74,47 +67,57 @@ where
     })
 }
 
-/// Two threads, each with a clone of one service: two tasks on a runtime with two workers, which
-/// begin together. The time is the longer of the two.
-pub(crate) fn shared<S, B: 'static>(
+/// Two threads, each with a clone of one service, which begin together. The time is the longer of
+/// the two.
+pub(crate) fn shared<S, B>(
     service: S,
     request: impl Fn() -> Request<()> + Copy + Send + 'static,
 ) -> Sample
 where
-    S: Service<Request<()>, Response = Response<B>, Future: Send> + Clone + Send + 'static,
+    S: Service<Request<()>, Response = Response<B>> + Clone + Send + 'static,
 {
     Box::new(move |calls| {
-        let together = Arc::new(AtomicUsize::new(0));
-        let [one, other] = [(); 2].map(|()| {
-            let (service, together) = (service.clone(), Arc::clone(&together));
-            WORKERS.spawn(task(service, request, calls, together))
-        });
-        WORKERS.block_on(async move {
-            let one = one.await.expect("the one task finishes");
-            one.max(other.await.expect("the other task finishes"))
+        let together = Barrier::new(2);
+        let one = || {
+            let (mut service, together) = (service.clone(), &together);
+            move || {
+                let _context = timers();
+                together.wait();
+                let began = now();
+                block_on(in_turn(&mut service, request, calls));
+                began.elapsed()
+            }
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(one());
+            one()().max(other.join().expect("the other thread finishes"))
         })
     })
 }
 
-async fn task<S, B>(
-    mut service: S,
-    request: impl Fn() -> Request<()>,
-    calls: u64,
-    together: Arc<AtomicUsize>,
-) -> Duration
+async fn in_turn<S, B>(service: &mut S, request: impl Fn() -> Request<()>, calls: u64)
 where
     S: Service<Request<()>, Response = Response<B>>,
 {
-    // Holds its thread until the other task has one too.
-    together.fetch_add(1, Ordering::AcqRel);
-    while together.load(Ordering::Acquire) < 2 {
-        std::hint::spin_loop();
-    }
-    let began = now();
     for _ in 0..calls {
         assert!(poll_fn(|cx| service.poll_ready(cx)).await.is_ok(), "not ready");
         let answer = service.call(request()).await;
         assert!(answer.is_ok(), "answered with an error");
     }
-    began.elapsed()
+}
+
+/// On this thread, which sleeps while it waits for the other: some peers hold an async lock.
+fn block_on(future: impl Future<Output = ()>) {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    while future.as_mut().poll(&mut cx).is_pending() {
+        thread::park();
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     callgrind::{self, Job},
-    measure::{Plan, Spread, Times, rounds},
+    measure::{Spread, Times},
     row::{Bound, Driver, Row},
 };
 
@@ -16,11 +16,15 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    pub(crate) fn time(&mut self, rows: &[Row], driver: Driver, plan: Plan) {
-        let made = rows.iter().filter_map(|row| Some((row.name, row.sample(driver)?)));
-        let (names, mut samples): (Vec<_>, Vec<_>) = made.unzip();
-        let jobs = names.into_iter().map(|name| (name, driver));
-        self.times.extend(jobs.zip(rounds(&mut samples, plan)));
+    /// Takes the rounds of these rows, all of which have as many.
+    pub(crate) fn take_rounds(
+        &mut self,
+        rows: &[Row],
+        driver: Driver,
+        mut rounds: HashMap<String, Times>,
+    ) {
+        let taken = rows.iter().filter_map(|row| Some((row.name, rounds.remove(row.name)?)));
+        self.times.extend(taken.map(|(name, times)| ((name, driver), times)));
     }
 
     pub(crate) fn count_instructions<'a>(

@@ -18,6 +18,7 @@ mod inner;
 mod measure;
 mod options;
 mod pipe;
+mod processes;
 mod report;
 mod row;
 mod settings;

@@ -65,3 +65,28 @@ impl Spread {
         (self.high - self.low) / self.median * 100.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_does_not_move_with_one_disturbed_round() {
+        let quiet = Spread::of([3.0, 1.0, 2.0, 5.0, 4.0]);
+        let disturbed = Spread::of([3.0, 1.0, 2.0, 5000.0, 4.0]);
+        assert_eq!(
+            [quiet.low, quiet.median, quiet.high].map(f64::to_bits),
+            [2.0, 3.0, 4.0].map(f64::to_bits)
+        );
+        assert_eq!(disturbed.median.to_bits(), quiet.median.to_bits());
+        assert_eq!(disturbed.high.to_bits(), quiet.high.to_bits());
+    }
+
+    #[test]
+    fn every_row_is_visited_once_in_each_round() {
+        let plan = Plan { rounds: 3, slice: Duration::from_micros(16) };
+        let sample = || -> Sample { Box::new(Duration::from_micros) };
+        let times = rounds(&mut [sample(), sample()], plan);
+        assert_eq!(times, [[1000.0; 3]; 2]);
+    }
+}

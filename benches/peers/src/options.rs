@@ -17,6 +17,10 @@ pub struct Options {
     #[arg(long)]
     pub(crate) only: Vec<Part>,
 
+    /// Times the rows, driven like `--driver`, and prints every round: one process of several.
+    #[arg(long, hide = true, requires = "driver")]
+    pub(crate) rounds: Option<usize>,
+
     /// Drives this row and measures nothing: what runs under callgrind.
     #[arg(long, hide = true, requires_all = ["driver", "calls"])]
     pub(crate) spin: Option<String>,

@@ -11,6 +11,7 @@ use crate::{
     figures::Figures,
     measure::{Plan, Spread},
     options::Part,
+    processes::{all_rounds, print_rounds},
     row::{Driver, Row, selected},
     table::{Table, figure},
 };
@@ -21,9 +22,8 @@ use crate::{
 ///
 /// When a contender does not answer as it should, or what was started fails.
 pub fn run(options: &Options) {
-    if let (Some(name), Some(driver), Some(calls)) = (&options.spin, options.driver, options.calls)
-    {
-        return spin(name, driver, calls);
+    if let Some(driver) = options.driver {
+        return do_part(options, driver);
     }
     let counts = options.wants(Part::Instructions) || options.wants(Part::Allocations);
     let rows = |rows, part| {
@@ -42,20 +42,28 @@ pub fn run(options: &Options) {
     print_bounds(&figures, &direct.into_iter().chain(served).collect::<Vec<_>>());
 }
 
-/// What callgrind counts.
-fn spin(name: &str, driver: Driver, calls: u64) {
-    let row = contenders().into_iter().chain(apps()).find(|row| row.name == name);
-    let mut sample = row.and_then(|row| row.sample(driver)).expect("a row that can be driven so");
-    callgrind::only_this_is_counted(&mut sample, calls);
+/// In a process that was started for it.
+fn do_part(options: &Options, driver: Driver) {
+    if let Some(rounds) = options.rounds {
+        let rows = if driver == Driver::Pipe { apps() } else { contenders() };
+        let plan = Plan { rounds, slice: slice(options, driver) };
+        print_rounds(&selected(rows, &options.filter), driver, plan);
+    } else if let (Some(name), Some(calls)) = (&options.spin, options.calls) {
+        let row = contenders().into_iter().chain(apps()).find(|row| row.name == name);
+        let sample = row.and_then(|row| row.sample(driver));
+        let mut sample = sample.expect("a row that can be driven so");
+        callgrind::only_this_is_counted(&mut sample, calls);
+    }
 }
 
 /// Times first, while the machine is quietest.
 fn measured(options: &Options, direct: &[Row], served: &[Row]) -> Figures {
     let mut figures = Figures::default();
-    let mut time = |rows, driver| {
-        let plan = plan(options, driver);
-        eprintln!("timing {} rounds, {}", plan.rounds, driver.name());
-        figures.time(rows, driver, plan);
+    let mut time = |rows: &[Row], driver: Driver| {
+        let (processes, rounds) = if options.quick { (2, 5) } else { (12, 25) };
+        eprintln!("timing {processes} processes with {rounds} rounds, {}", driver.name());
+        let plan = Plan { rounds, slice: slice(options, driver) };
+        figures.take_rounds(rows, driver, all_rounds(options, driver, processes, plan));
     };
     print_load("before");
     if options.wants(Part::Calls) {
@@ -82,13 +90,13 @@ fn measured(options: &Options, direct: &[Row], served: &[Row]) -> Figures {
     figures
 }
 
-fn plan(options: &Options, driver: Driver) -> Plan {
-    let (rounds, micros) = match (options.quick, driver) {
-        (true, _) => (11, 500),
-        (false, Driver::Ready | Driver::Pending) => (201, 2000),
-        (false, Driver::Shared | Driver::Pipe) => (151, 5000),
-    };
-    Plan { rounds, slice: Duration::from_micros(micros) }
+/// About how long a row is driven in a round.
+fn slice(options: &Options, driver: Driver) -> Duration {
+    Duration::from_micros(match (options.quick, driver) {
+        (true, _) => 500,
+        (false, Driver::Ready | Driver::Pending) => 2000,
+        (false, Driver::Shared | Driver::Pipe) => 4000,
+    })
 }
 
 /// Where the system tells it.

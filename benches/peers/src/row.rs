@@ -50,26 +50,26 @@ pub(crate) struct Row {
 
 impl Row {
     /// A service that is called directly.
-    pub(crate) fn new<B, C: 'static, S>(
+    pub(crate) fn new<B, C, S>(
         name: &'static str,
         request: impl Fn() -> Request<()> + Copy + Send + 'static,
         build: impl Fn(Inner<B>) -> S + Copy + 'static,
     ) -> Self
     where
-        S: Service<Request<()>, Response = Response<C>, Future: Send> + Clone + Send + 'static,
+        S: Service<Request<()>, Response = Response<C>> + Clone + Send + 'static,
     {
         Self::answering(StatusCode::OK, name, request, build)
     }
 
     /// One that answers with this status.
-    pub(crate) fn answering<B, C: 'static, S>(
+    pub(crate) fn answering<B, C, S>(
         status: StatusCode,
         name: &'static str,
         request: impl Fn() -> Request<()> + Copy + Send + 'static,
         build: impl Fn(Inner<B>) -> S + Copy + 'static,
     ) -> Self
     where
-        S: Service<Request<()>, Response = Response<C>, Future: Send> + Clone + Send + 'static,
+        S: Service<Request<()>, Response = Response<C>> + Clone + Send + 'static,
     {
         Self::on_one_thread(status, name, request, build)
             .driven(Driver::Shared, move || drive::shared(build(inner(false)), request))
@@ -156,4 +156,23 @@ pub(crate) fn selected(rows: Vec<Row>, filters: &[String]) -> Vec<Row> {
         names = compared.chain(names.iter().copied()).collect();
     }
     rows.into_iter().filter(|row| names.contains(&row.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_never_selected_without_what_it_is_compared_with() {
+        let rows = vec![
+            Row::named("bare", "bare"),
+            Row::named("bare/header", "bare/header"),
+            Row::named("peer", "bare/header"),
+            Row::named("other", "bare"),
+            Row::named("ours", "bare").bound(Driver::Ready, "peer", 0.5),
+        ];
+        let names: Vec<_> =
+            selected(rows, &["our".to_owned()]).iter().map(|row| row.name).collect();
+        assert_eq!(names, ["bare", "bare/header", "peer", "ours"]);
+    }
 }

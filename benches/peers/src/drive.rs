@@ -3,9 +3,12 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{Arc, Barrier, LazyLock},
+    sync::{
+        Arc, Barrier, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -106,18 +109,22 @@ where
     }
 }
 
-/// On this thread, which sleeps while it waits for the other: some peers hold an async lock.
+/// On this thread. Some peers hold an async lock; whoever waits for the other thread spins, which
+/// is the least that waiting can cost: a runtime would go to sleep or do other work.
 fn block_on(future: impl Future<Output = ()>) {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
         fn wake(self: Arc<Self>) {
-            self.0.unpark();
+            self.0.store(true, Ordering::Release);
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     while future.as_mut().poll(&mut cx).is_pending() {
-        thread::park();
+        while !woken.0.swap(false, Ordering::Acquire) {
+            std::hint::spin_loop();
+        }
     }
 }

@@ -39,7 +39,10 @@ pub fn run(options: &Options) {
     if !served.is_empty() {
         print_served(&figures, &served);
     }
-    print_bounds(&figures, &direct.into_iter().chain(served).collect::<Vec<_>>());
+    let rows: Vec<_> = direct.into_iter().chain(served).collect();
+    if rows.iter().any(|row| !row.bounds.is_empty()) {
+        print_bounds(&figures, &rows);
+    }
 }
 
 /// In a process that was started for it.

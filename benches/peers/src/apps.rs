@@ -1,0 +1,114 @@
+//! The servers behind a connection. A new contender is one more entry.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use axum::{Router, error_handling::HandleErrorLayer, routing::get};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use palisade::limit_concurrency::LimitConcurrencyLayer;
+use tower::{
+    Layer, Service, ServiceBuilder, layer::util::Identity, limit::ConcurrencyLimitLayer,
+    load_shed::LoadShedLayer, timeout::TimeoutLayer,
+};
+
+use crate::{
+    adapters::{HeaderKey, unavailable},
+    pipe::over_pipe,
+    row::{Driver, Row},
+    settings::{AMPLE, HOUR, bulkhead, circuit_breaker, governor, rate_limiter, time_limiter},
+};
+
+const AXUM: &str = "axum/bare";
+pub(crate) const IDENTITY: &str = "axum/identity layer";
+const HYPER: &str = "hyper/bare";
+
+/// `palisade` is all of our layers that there are.
+pub(crate) fn apps() -> Vec<Row> {
+    vec![
+        axum(AXUM, app),
+        axum("axum/bare again", app),
+        axum(IDENTITY, || app().layer(Identity::new())),
+        axum("axum/palisade", || app().layer(LimitConcurrencyLayer::new(AMPLE))).bound(
+            Driver::Pipe,
+            IDENTITY,
+            1.12,
+        ),
+        axum("axum/tower", || {
+            let stack = ServiceBuilder::new()
+                .layer(HandleErrorLayer::new(unavailable))
+                .layer(TimeoutLayer::new(HOUR))
+                .layer(LoadShedLayer::new())
+                .layer(ConcurrencyLimitLayer::new(AMPLE));
+            app().layer(stack)
+        }),
+        axum("axum/tower+governor", || {
+            let stack = ServiceBuilder::new()
+                .layer(HandleErrorLayer::new(unavailable))
+                .layer(TimeoutLayer::new(HOUR))
+                .layer(LoadShedLayer::new())
+                .layer(ConcurrencyLimitLayer::new(AMPLE))
+                .layer(governor(HeaderKey));
+            app().layer(stack)
+        }),
+        axum("axum/tower-resilience", || {
+            let stack = ServiceBuilder::new()
+                .layer(HandleErrorLayer::new(unavailable))
+                .layer(time_limiter())
+                .layer(bulkhead())
+                .layer(rate_limiter())
+                .layer(circuit_breaker());
+            app().layer(stack)
+        }),
+        Row::named(HYPER, HYPER).driven(Driver::Pipe, || over_pipe(Hello)),
+        Row::named("hyper/bare again", HYPER).driven(Driver::Pipe, || over_pipe(Hello)),
+        Row::named("hyper/palisade", HYPER)
+            .driven(Driver::Pipe, || over_pipe(LimitConcurrencyLayer::new(AMPLE).layer(Hello)))
+            .bound(Driver::Pipe, HYPER, 1.10),
+        Row::named("hyper/tower", HYPER).driven(Driver::Pipe, || {
+            let stack = ServiceBuilder::new()
+                .layer(TimeoutLayer::new(HOUR))
+                .layer(LoadShedLayer::new())
+                .layer(ConcurrencyLimitLayer::new(AMPLE));
+            over_pipe(stack.service(Hello))
+        }),
+        Row::named("hyper/tower-resilience", HYPER).driven(Driver::Pipe, || {
+            let stack = ServiceBuilder::new()
+                .layer(time_limiter())
+                .layer(bulkhead())
+                .layer(rate_limiter())
+                .layer(circuit_breaker());
+            over_pipe(stack.service(Hello))
+        }),
+    ]
+}
+
+fn axum(name: &'static str, app: impl Fn() -> Router + 'static) -> Row {
+    Row::named(name, AXUM).driven(Driver::Pipe, move || over_pipe(app()))
+}
+
+fn app() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+/// The same answer without axum.
+#[derive(Clone, Copy)]
+struct Hello;
+
+impl<B> Service<Request<B>> for Hello {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        ready(Ok(Response::new(Full::new(Bytes::from_static(b"hello")))))
+    }
+}

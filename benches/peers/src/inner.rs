@@ -1,0 +1,89 @@
+//! The service that every contender wraps, and the requests it is sent.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    marker::PhantomData,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::Empty;
+use tower::Service;
+
+/// Answers with an empty body: at once, or once it was pending.
+///
+/// Its call and its answer are not inlined, as those of a real service are not: else the compiler
+/// sees through the bare service, builds no response at all, and every layer is charged with it.
+/// Whether it is pending is decided while it runs, so that a contender is one type.
+pub(crate) struct Inner<B> {
+    pub(crate) pending: bool,
+    pub(crate) body: PhantomData<fn() -> B>,
+}
+
+/// With a body that costs nothing.
+pub(crate) type Bare = Inner<Empty<Bytes>>;
+
+/// With axum's body, which `tower_governor` insists on.
+pub(crate) type BareAxum = Inner<axum::body::Body>;
+
+impl<B> Clone for Inner<B> {
+    fn clone(&self) -> Self {
+        Self { pending: self.pending, body: PhantomData }
+    }
+}
+
+impl<B: Default> Service<Request<()>> for Inner<B> {
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = Answer<B>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline(never)]
+    fn call(&mut self, request: Request<()>) -> Answer<B> {
+        std::hint::black_box(&request);
+        Answer { pending: self.pending, body: PhantomData }
+    }
+}
+
+pub(crate) struct Answer<B> {
+    pending: bool,
+    body: PhantomData<fn() -> B>,
+}
+
+impl<B: Default> Future for Answer<B> {
+    type Output = Result<Response<B>, Infallible>;
+
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if mem::take(&mut self.pending) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Response::new(B::default())))
+    }
+}
+
+/// The header that keyed contenders look at.
+pub(crate) const KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// A request that allocates nothing.
+#[inline]
+pub(crate) fn plain() -> Request<()> {
+    Request::new(())
+}
+
+/// A request that says who is asking.
+#[inline]
+pub(crate) fn keyed() -> Request<()> {
+    let mut request = Request::new(());
+    request.headers_mut().insert(KEY, HeaderValue::from_static("0123456789abcdef"));
+    request
+}

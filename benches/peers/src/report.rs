@@ -1,0 +1,231 @@
+//! Measures what was asked for, and prints it.
+
+use std::{fs, time::Duration};
+
+use crate::{
+    Options,
+    allocations::counted,
+    apps::{IDENTITY, apps},
+    callgrind,
+    contenders::contenders,
+    figures::Figures,
+    measure::{Plan, Spread},
+    options::Part,
+    processes::{all_rounds, print_rounds},
+    row::{Driver, Row, selected},
+    table::{Table, figure},
+};
+
+/// Measures, and prints the tables.
+///
+/// # Panics
+///
+/// When a contender does not answer as it should, or what was started fails.
+pub fn run(options: &Options) {
+    if let Some(driver) = options.driver {
+        return do_part(options, driver);
+    }
+    let counts = options.wants(Part::Instructions) || options.wants(Part::Allocations);
+    let rows = |rows, part| {
+        let wanted = counts || options.wants(part);
+        if wanted { selected(rows, &options.filter) } else { Vec::new() }
+    };
+    let direct = rows(contenders(), Part::Calls);
+    let served = rows(apps(), Part::EndToEnd);
+    let figures = measured(options, &direct, &served);
+    if !direct.is_empty() {
+        print_direct(&figures, &direct);
+    }
+    if !served.is_empty() {
+        print_served(&figures, &served);
+    }
+    let rows: Vec<_> = direct.into_iter().chain(served).collect();
+    if rows.iter().any(|row| !row.bounds.is_empty()) {
+        print_bounds(&figures, &rows);
+    }
+}
+
+/// In a process that was started for it.
+fn do_part(options: &Options, driver: Driver) {
+    if let Some(rounds) = options.rounds {
+        let rows = if driver == Driver::Pipe { apps() } else { contenders() };
+        let plan = Plan { rounds, slice: slice(options, driver) };
+        print_rounds(&selected(rows, &options.filter), driver, plan);
+    } else if let (Some(name), Some(calls)) = (&options.spin, options.calls) {
+        let row = contenders().into_iter().chain(apps()).find(|row| row.name == name);
+        let sample = row.and_then(|row| row.sample(driver));
+        let mut sample = sample.expect("a row that can be driven so");
+        callgrind::only_this_is_counted(&mut sample, calls);
+    }
+}
+
+/// Times first, while the machine is quietest.
+fn measured(options: &Options, direct: &[Row], served: &[Row]) -> Figures {
+    let mut figures = Figures::default();
+    let mut time = |rows: &[Row], driver: Driver| {
+        let (processes, rounds) = if options.quick { (2, 5) } else { (12, 25) };
+        eprintln!("timing {processes} processes with {rounds} rounds, {}", driver.name());
+        let plan = Plan { rounds, slice: slice(options, driver) };
+        figures.take_rounds(rows, driver, all_rounds(options, driver, processes, plan));
+    };
+    print_load("before");
+    if options.wants(Part::Calls) {
+        for driver in [Driver::Ready, Driver::Pending, Driver::Shared] {
+            time(direct, driver);
+        }
+    }
+    if options.wants(Part::EndToEnd) {
+        time(served, Driver::Pipe);
+    }
+    print_load("after");
+    if options.wants(Part::Allocations) {
+        eprintln!("counting allocations");
+        figures.take_allocations(counted(options));
+    }
+    if options.wants(Part::Instructions) && callgrind::is_installed() {
+        eprintln!("counting instructions");
+        let drivers = [Driver::Ready, Driver::Pipe, Driver::Pending];
+        let drivers = if options.quick { &drivers[..2] } else { &drivers };
+        figures.count_instructions(direct.iter().chain(served), drivers);
+    } else if options.wants(Part::Instructions) {
+        println!("no instructions: valgrind is not installed");
+    }
+    figures
+}
+
+/// About how long a row is driven in a round.
+fn slice(options: &Options, driver: Driver) -> Duration {
+    Duration::from_micros(match (options.quick, driver) {
+        (true, _) => 500,
+        (false, Driver::Ready | Driver::Pending) => 2000,
+        (false, Driver::Shared | Driver::Pipe) => 4000,
+    })
+}
+
+/// Where the system tells it.
+fn print_load(when: &str) {
+    if let Ok(load) = fs::read_to_string("/proc/loadavg") {
+        println!("load average {when} the timed part: {}", load.split(' ').next().unwrap_or("?"));
+    }
+}
+
+fn print_direct(figures: &Figures, rows: &[Row]) {
+    println!("\nCalled directly:\n");
+    let mut table = Table::new([
+        "contender",
+        "ns",
+        "IQR %",
+        "net",
+        "× bare",
+        "pending: net",
+        "2 threads: net",
+        "IQR %",
+        "instr.",
+        "pending: instr.",
+        "allocs",
+        "bytes",
+    ]);
+    for row in rows {
+        let time = |driver| figures.time_of(row, driver);
+        let net = |driver| figure(figures.net(row, driver).map(|net| net.median), 1);
+        let ratio = figures.times_of(row, row.base, Driver::Ready);
+        let [allocations, bytes] = figures.net_allocations(row);
+        table.row([
+            row.name.to_owned(),
+            figure(time(Driver::Ready).map(|time| time.median), 1),
+            figure(time(Driver::Ready).map(Spread::percent), 0),
+            net(Driver::Ready),
+            figure(ratio.map(|ratio| ratio.median), 2),
+            net(Driver::Pending),
+            net(Driver::Shared),
+            figure(time(Driver::Shared).map(Spread::percent), 0),
+            figure(figures.net_instructions(row, Driver::Ready), 0),
+            figure(figures.net_instructions(row, Driver::Pending), 0),
+            figure(allocations, 0),
+            figure(bytes, 0),
+        ]);
+    }
+    table.print();
+}
+
+fn print_served(figures: &Figures, rows: &[Row]) {
+    println!("\nEnd to end:\n");
+    let mut table = Table::new([
+        "server",
+        "ns",
+        "IQR %",
+        "× bare",
+        "× identity",
+        "instr.",
+        "× bare",
+        "allocs",
+        "bytes",
+    ]);
+    for row in rows {
+        let time = figures.time_of(row, Driver::Pipe);
+        let over = |peer| figures.times_of(row, peer, Driver::Pipe).map(|ratio| ratio.median);
+        let on_axum = rows.iter().any(|other| other.name == IDENTITY && other.base == row.base);
+        let instructions = figures.instructions(row, Driver::Pipe);
+        let net = figures.net_instructions(row, Driver::Pipe);
+        let [allocations, bytes] = figures.net_allocations(row);
+        table.row([
+            row.name.to_owned(),
+            figure(time.map(|time| time.median), 0),
+            figure(time.map(Spread::percent), 1),
+            figure(over(row.base), 3),
+            figure(over(IDENTITY).filter(|_| on_axum), 3),
+            figure(instructions, 0),
+            figure(instructions.zip(net).map(|(all, net)| all / (all - net)), 3),
+            figure(allocations, 0),
+            figure(bytes, 0),
+        ]);
+    }
+    table.print();
+}
+
+fn print_bounds(figures: &Figures, rows: &[Row]) {
+    println!("\nOurs against their peers:\n");
+    let mut table = Table::new([
+        "ours",
+        "driven",
+        "peer",
+        "ratio",
+        "quartiles",
+        "bound",
+        "met",
+        "instr. ratio",
+    ]);
+    for row in rows {
+        for bound in &row.bounds {
+            let ratio = figures.against(row, bound, rows);
+            let quartiles = ratio.map(|ratio| format!("{:.2}–{:.2}", ratio.low, ratio.high));
+            table.row([
+                row.name.to_owned(),
+                bound.driver.name().to_owned(),
+                bound.peer.to_owned(),
+                figure(ratio.map(|ratio| ratio.median), 3),
+                quartiles.unwrap_or_else(|| figure(None, 0)),
+                format!("{:.2}", bound.at_most),
+                ratio.map_or_else(
+                    || figure(None, 0),
+                    |ratio| verdict(ratio, bound.at_most).to_owned(),
+                ),
+                figure(figures.instructions_against(row, bound, rows), 2),
+            ]);
+        }
+    }
+    table.print();
+}
+
+/// Half of the rounds decide where the other half does not contradict them.
+fn verdict(ratio: Spread, at_most: f64) -> &'static str {
+    if ratio.high <= at_most {
+        "yes"
+    } else if ratio.low > at_most {
+        "no"
+    } else if ratio.median <= at_most {
+        "yes, barely"
+    } else {
+        "no, barely"
+    }
+}

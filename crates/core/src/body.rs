@@ -123,7 +123,36 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
         rule: BodyRule,
         guard: impl Into<Option<G>>,
     ) -> Response<Self> {
-        let mut guard = guard.into();
+        let (guard, remaining) = Self::watch(&response, rule, guard.into());
+        response.map(|body| Self { source: Source::Inner(body), guard, remaining })
+    }
+
+    /// Guards the body of the response that a poll gave, if it gave one, with what `guard` makes.
+    ///
+    /// The same as [`guard`](Self::guard) on what is ready, but the response, which is large, moves
+    /// only once. On an error the guard is made and dropped.
+    #[inline]
+    pub fn guard_polled<E>(
+        polled: Poll<Result<Response<B>, E>>,
+        rule: BodyRule,
+        guard: impl FnOnce() -> Option<G>,
+    ) -> Poll<Result<Response<Self>, E>> {
+        let (guard, remaining) = match &polled {
+            Poll::Ready(Ok(response)) => Self::watch(response, rule, guard()),
+            Poll::Ready(Err(_)) => {
+                drop(guard());
+                (None, UNANNOUNCED)
+            }
+            Poll::Pending => return Poll::Pending,
+        };
+        polled.map_ok(|response| {
+            response.map(|body| Self { source: Source::Inner(body), guard, remaining })
+        })
+    }
+
+    /// Whether the guard has anything to wait for, and the announced length.
+    #[inline]
+    fn watch(response: &Response<B>, rule: BodyRule, mut guard: Option<G>) -> (Option<G>, u64) {
         let body = response.body();
         let mut remaining = UNANNOUNCED;
         if body.is_end_stream() {
@@ -134,7 +163,7 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
         } else {
             remaining = 0;
         }
-        response.map(|body| Self { source: Source::Inner(body), guard, remaining })
+        (guard, remaining)
     }
 
     /// Guards a body of which nothing is known but what it says itself.

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -72,14 +72,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Admitted { future, admission, rule, release } => {
-                let answer = ready!(future.poll(cx));
-                let admission = admission.take().expect("polled after it was ready");
-                Poll::Ready(match answer {
-                    Ok(response) if *release == Release::BodyEnd => {
-                        Ok(GuardedBody::guard(response, *rule, admission))
-                    }
-                    Ok(response) => Ok(GuardedBody::guard(response, *rule, None)),
-                    Err(error) => Err(error),
+                GuardedBody::guard_polled(future.poll(cx), *rule, || {
+                    let admission = admission.take().expect("polled after it was ready");
+                    (*release == Release::BodyEnd).then_some(admission)
                 })
             }
             StateProj::Refused { rejection, protocol } => {

@@ -8,8 +8,8 @@
 //! It prints:
 //!
 //! ```text
-//! WARN palisade: Requests refused layer="limit-concurrency" reason=at-capacity refused=1 over=0ns last_id=00000000-0000-4000-8000-00000000002a
-//! WARN palisade: Requests refused layer="limit-concurrency" reason=at-capacity refused=1000 over=10s last_id=00000000-0000-4000-8000-00000000002a
+//! WARN palisade: Requests refused layer="limit-concurrency" refused=1 over=0ns last_reason=at-capacity last_id=00000000-0000-4000-8000-00000000002a
+//! WARN palisade: Requests refused layer="limit-concurrency" refused=1000 over=10s last_reason=at-capacity last_id=00000000-0000-4000-8000-00000000002a
 //! in flight 0 of 0, admitted 0, refused 1001
 //! in flight 1 of 8, admitted 1, refused 1001
 //! ```

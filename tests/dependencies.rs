@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use cargo_metadata::{Dependency, MetadataCommand, Package};
+use cargo_metadata::{Dependency, DependencyKind, MetadataCommand, Package};
 use spdx::{Expression, LicenseReq};
 use toml::Table;
 
@@ -17,6 +17,7 @@ fn allowed() -> Vec<String> {
 fn all_licences_are_allowed_ones() {
     let allowed = allowed();
     let is_allowed = |asked: &LicenseReq| {
+        // An exception ("Apache-2.0 WITH …") only allows more than the licence alone.
         let name = asked.license.id().map(|licence| licence.name);
         name.is_some_and(|name| allowed.iter().any(|allowed| allowed == name))
     };
@@ -29,14 +30,20 @@ fn all_licences_are_allowed_ones() {
     }
 }
 
-/// Where a crate's code is, without that of other crates.
-fn code(package: &Package) -> String {
+/// A crate's own code: what it is built of, or with that of its tests, examples and benches.
+fn code(package: &Package, kind: DependencyKind) -> String {
     let folder = package.manifest_path.parent().expect("a manifest is in a folder");
-    let mut folders: Vec<_> = ["src", "tests", "examples", "benches"]
-        .into_iter()
-        .map(|name| folder.join(name).into_std_path_buf())
-        .collect();
-    let mut code = fs::read_to_string(folder.join("build.rs")).unwrap_or_default();
+    if kind == DependencyKind::Build {
+        return fs::read_to_string(folder.join("build.rs")).unwrap_or_default();
+    }
+    let folders: &[_] = if kind == DependencyKind::Normal {
+        &["src"]
+    } else {
+        &["src", "tests", "examples", "benches"]
+    };
+    let mut folders: Vec<_> =
+        folders.iter().map(|name| folder.join(name).into_std_path_buf()).collect();
+    let mut code = String::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.expect("entries can be read").path();
@@ -50,22 +57,27 @@ fn code(package: &Package) -> String {
     code
 }
 
+/// Whether a path or a macro of this crate is somewhere in the code, examples in docs included.
 fn is_used(dependency: &Dependency, code: &str) -> bool {
     let name = dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_");
-    [format!("{name}::"), format!("use {name}"), format!("{name}!")]
-        .iter()
-        .any(|use_| code.contains(use_))
+    let part_of_a_name = |letter: char| letter.is_alphanumeric() || "_:.".contains(letter);
+    code.match_indices(&name).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + name.len()..]);
+        let begins = !before.ends_with(part_of_a_name) || before.ends_with(" ::");
+        let imported = before.ends_with("use ") && after.starts_with([';', ' ']);
+        begins && (imported || after.starts_with("::") || after.starts_with('!'))
+    })
 }
 
 #[test]
 fn every_dependency_is_used() {
     let mut unused = Vec::new();
     for package in &MetadataCommand::new().no_deps().exec().expect("cargo describes it").packages {
-        let code = code(package);
         let ignored = package.metadata["cargo-machete"]["ignored"].as_array();
         let ignored: Vec<_> =
             ignored.into_iter().flatten().filter_map(|name| name.as_str()).collect();
         for dependency in &package.dependencies {
+            let code = code(package, dependency.kind);
             if !ignored.contains(&dependency.name.as_str()) && !is_used(dependency, &code) {
                 unused.push(format!("{} by {}", dependency.name, package.name));
             }

@@ -18,7 +18,8 @@ use crate::Rejection;
 ///
 /// Each refusal is an event at `debug`, with everything that is known of it. At `warn` there is one
 /// event for the first refusal and then at most one in [`PERIOD`](Self::PERIOD), which says how many
-/// there were since the one before: a flood of refusals does not fill a disk.
+/// there were since the one before: a flood of refusals does not fill a disk. The last of a flood are
+/// told of with the next refusal, whenever that is. Reason and id are those of the latest.
 ///
 /// ```
 /// use http::StatusCode;
@@ -74,9 +75,9 @@ impl RefusalLog {
             tracing::warn!(
                 target: "palisade",
                 layer = self.layer,
-                reason = %rejection.reason(),
                 refused,
                 over = ?over,
+                last_reason = %rejection.reason(),
                 last_id = %rejection.id(),
                 "Requests refused"
             );

@@ -158,9 +158,21 @@ impl Rejection {
     }
 
     /// The rejection that `response` was made from, if one of our layers made it.
+    ///
+    /// It is known by the response's extensions. So whoever makes another answer of a refusal, a
+    /// fallback say, and keeps its parts, removes the `Rejection` from them.
     #[must_use]
     pub fn of<B>(response: &Response<B>) -> Option<&Self> {
         response.extensions().get()
+    }
+
+    /// What the client is told in its own protocol, without a trace of who told it.
+    ///
+    /// For a [`RenderLayer`](crate::RenderLayer) that changes only a part; else use
+    /// [`respond`](Self::respond).
+    #[must_use]
+    pub fn render(&self, protocol: Protocol) -> Response<Bytes> {
+        wire::response(self, protocol)
     }
 
     /// The response that tells the client, in its own protocol.
@@ -177,7 +189,7 @@ impl Rejection {
     #[must_use]
     pub fn respond(self, protocol: Protocol) -> Response<Full<Bytes>> {
         let this = self.with(|inner| inner.protocol = Some(protocol));
-        let mut response = wire::response(&this, protocol).map(Full::new);
+        let mut response = this.render(protocol).map(Full::new);
         response.extensions_mut().insert(this);
         response
     }

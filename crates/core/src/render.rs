@@ -17,27 +17,30 @@ use crate::{BodyRule, End, Guard, GuardedBody, Protocol, Rejection};
 
 /// Renders every refusal of the layers inside in a house format.
 ///
-/// Put it outermost, once. The function is given the rejection and the protocol in which the client
-/// is to be told, and answers with a whole response: for HTTP a status and a document, for gRPC a
-/// trailers-only answer. To change only a part, begin with [`Rejection::respond`]. For HEAD the body
-/// it returns is dropped, and its length kept. The [`Rejection`] is put into the response's
-/// extensions again, beside those that were there.
+/// Put it outside of the layers that refuse, once. The function is given the rejection and the
+/// protocol in which the client is to be told, and answers with a whole response: for HTTP a status
+/// and a document, for gRPC a trailers-only answer. To change only a part, begin with
+/// [`Rejection::render`]. For HEAD the body it returns is dropped, and its length kept. The
+/// [`Rejection`] is put into the response's extensions again, beside those that were there. Headers
+/// are those of the new response: what adds headers (CORS, request ids) belongs outside of this layer.
 ///
 /// All other responses pass as they are, byte for byte.
 ///
 /// ```
-/// use http::{Request, Response, StatusCode};
+/// use bytes::Bytes;
+/// use http::{HeaderValue, Request, Response, StatusCode};
 /// use palisade_core::{Protocol, Reason, Rejection, RenderLayer};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
 /// const CLOSED: Reason = Reason::new("closed-for-lunch");
 ///
-/// fn house_format(rejection: &Rejection, protocol: Protocol) -> Response<String> {
+/// fn house_format(rejection: &Rejection, protocol: Protocol) -> Response<Bytes> {
+///     let response = rejection.render(protocol);
 ///     if protocol.is_grpc() {
-///         return rejection.clone().respond(protocol).map(|_| String::new());
+///         return response;
 ///     }
-///     let mut response = Response::new(format!("{rejection} ({})\n", rejection.id()));
-///     *response.status_mut() = rejection.status();
+///     let mut response = response.map(|_| format!("{rejection} ({})\n", rejection.id()).into());
+///     response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
 ///     response
 /// }
 ///
@@ -50,7 +53,8 @@ use crate::{BodyRule, End, Guard, GuardedBody, Protocol, Rejection};
 /// ));
 /// let response = service.oneshot(Request::new(())).await.unwrap();
 /// assert_eq!(response.status(), 503);
-/// assert!(!response.headers().contains_key("content-type")); // the house format has none
+/// assert_eq!(response.headers()["content-type"], "text/plain");
+/// assert_eq!(response.headers()["cache-control"], "no-store"); // as it was
 /// assert_eq!(Rejection::of(&response).unwrap().reason(), CLOSED);
 /// # });
 /// ```
@@ -152,7 +156,7 @@ where
 {
     let protocol = rejection.protocol().unwrap_or(Protocol::Http);
     let mut response = render(&rejection, protocol).map(Into::into);
-    if protocol == Protocol::HttpHead {
+    if protocol == Protocol::HttpHead && !response.body().is_empty() {
         let length = HeaderValue::from(response.body().len());
         response.headers_mut().insert(CONTENT_LENGTH, length);
         *response.body_mut() = Bytes::new();
@@ -186,11 +190,19 @@ mod tests {
     }
 
     fn rendered(answer: Response<Full<Bytes>>) -> Response<Bytes> {
+        rendered_by(house_format, answer)
+    }
+
+    fn rendered_by<F, T>(format: F, answer: Response<Full<Bytes>>) -> Response<Bytes>
+    where
+        F: Fn(&Rejection, Protocol) -> Response<T> + Clone,
+        T: Into<Bytes>,
+    {
         let mut answer = Some(answer);
         let inner = service_fn(move |_: Request<()>| {
             std::future::ready(Ok::<_, Infallible>(answer.take().unwrap()))
         });
-        let service = RenderLayer::new(house_format).layer(inner);
+        let service = RenderLayer::new(format).layer(inner);
         tokio_test::block_on(async {
             let (parts, body) = service.oneshot(Request::new(())).await.unwrap().into_parts();
             Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
@@ -209,6 +221,19 @@ mod tests {
             assert_eq!(response.body(), format!("{protocol:?}: closed").as_str());
             assert!(response.headers().is_empty(), "nothing of the first rendering is left");
             assert_eq!(Rejection::of(&response).unwrap().reason(), CLOSED);
+        }
+    }
+
+    #[test]
+    fn rendered_as_it_was_nothing_changes() {
+        use Protocol::{Grpc, GrpcWeb, GrpcWebText, Http, HttpHead};
+        for protocol in [Http, HttpHead, Grpc, GrpcWeb, GrpcWebText] {
+            let told = refusal(protocol);
+            let expected = Rejection::of(&told).unwrap().render(protocol);
+            let response = rendered_by(Rejection::render, told);
+            assert_eq!(response.status(), expected.status());
+            assert_eq!(response.headers(), expected.headers(), "{protocol:?}");
+            assert_eq!(response.body(), expected.body());
         }
     }
 

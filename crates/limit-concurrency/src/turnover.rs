@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// what left since an earlier refusal. So nothing has to be measured while requests are admitted.
 ///
 /// A few that leave say little of the rest, so a window is only believed once as many left as are
-/// in. Until then the estimate is the window's age. Under a constant limit it is thus never more
-/// than the longest stay (or a second), plus the time to the next refusal: whoever was in when the
+/// in. Until then the estimate is the window's age. Where every refusal finds the same number in, it
+/// is thus never more than the longest stay (or a second), plus the time to the next refusal: whoever was in when the
 /// window began has left by then.
 #[derive(Debug, Default)]
 pub(crate) struct Turnover {

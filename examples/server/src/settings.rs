@@ -26,7 +26,7 @@ mod values;
 pub(crate) struct Settings {
     /// Where to listen. Port 0 takes any free one.
     #[arg(id = "listen", long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
-    #[arg(value_parser = address)]
+    #[arg(value_parser = address, allow_hyphen_values = true)]
     pub(crate) listen: SocketAddr,
 
     /// How long requests in flight may go on after SIGTERM or Ctrl-C. A second one ends it.
@@ -46,6 +46,7 @@ pub(crate) struct Settings {
 pub(crate) struct Log {
     /// How each line of the log is written.
     #[arg(id = "log.format", long = "log-format", value_name = "FORMAT", default_value = "text")]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) format: LogFormat,
 }
 

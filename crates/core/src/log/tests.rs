@@ -90,7 +90,7 @@ fn a_flood_is_a_few_lines() {
     for part in [
         "WARN palisade: ",
         "layer=\"gatekeeper\"",
-        "reason=closed",
+        "last_reason=closed",
         "refused=1000 over=10s",
         "last_id=",
     ] {

@@ -12,7 +12,10 @@ use axum::{
     routing::get,
 };
 use http::{StatusCode, Version};
-use palisade::limit_concurrency::{Held, InFlight, LimitConcurrencyLayer};
+use palisade::{
+    Protocol, Rejection, RenderLayer,
+    limit_concurrency::{Held, InFlight, LimitConcurrencyLayer},
+};
 use palisade_testkit::{
     Gate,
     sockets::{Raw, Server, eventually, exchange},
@@ -169,4 +172,26 @@ async fn it_stands_under_and_over_the_layers_of_tower_http() {
         assert_eq!(answer.status(), status);
         assert!(answer.headers().contains_key("access-control-allow-origin"));
     }
+}
+
+#[tokio::test]
+async fn a_house_format_is_what_clients_see() {
+    fn house_format(rejection: &Rejection, _: Protocol) -> http::Response<String> {
+        let response = http::Response::builder().status(rejection.status());
+        response.header("content-type", "text/plain").body("come back later".to_owned()).unwrap()
+    }
+    let stack = ServiceBuilder::new()
+        .layer(RenderLayer::new(house_format))
+        .layer(LimitConcurrencyLayer::new(0));
+    let server = Server::axum(Router::new().route("/", get(async || "hello")).layer(stack));
+    let sent = "HEAD / HTTP/1.1\r\nhost: x\r\n\r\n\
+        GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answers = exchange(&server, sent).await;
+    let answers: Vec<_> = answers.split("HTTP/1.1 429 Too Many Requests\r\n").collect();
+    let [_, head, get] = answers[..] else { panic!("{answers:?}") };
+    for answer in [head, get] {
+        assert!(answer.contains("content-type: text/plain\r\n"), "{answer}");
+        assert!(answer.contains("content-length: 15\r\n"), "{answer}");
+    }
+    assert!(head.ends_with("\r\n\r\n") && get.ends_with("\r\n\r\ncome back later"));
 }

@@ -26,7 +26,9 @@ pub enum End<'a> {
 
 /// Something that learns how an exchange ended: a permit that goes back, an outcome that is counted.
 pub trait Guard {
-    /// The exchange is over. Called exactly once.
+    /// The exchange is over. Called exactly once, unless the body panics when it is first asked how
+    /// long it is: then the guard is dropped untold, so what must be given back is given back by its
+    /// own `Drop`.
     ///
     /// # Panics
     ///

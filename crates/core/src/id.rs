@@ -1,7 +1,10 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
+    num::NonZeroU128,
 };
+
+use http::HeaderName;
 
 use crate::Head;
 
@@ -11,7 +14,7 @@ use crate::Head;
 /// [W3C `traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header), else an
 /// `x-request-id` that is a UUID. Any other refusal gets a random version-4 UUID. Shown as a UUID.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id(u128);
+pub struct Id(NonZeroU128);
 
 impl Id {
     /// A new random id, in the form of a version-4 UUID (RFC 9562 §5.4).
@@ -22,27 +25,38 @@ impl Id {
         let half = || u128::from(RandomState::new().hash_one(()));
         let bits = half() << 64 | half();
         let (version, variant) = (0xf << 76, 0b11 << 62);
-        Self(bits & !version & !variant | 4 << 76 | 0b10 << 62)
+        Self(VERSION_4 | bits & !version & !variant | 0b10 << 62)
     }
 
     /// The id that the request carries, if it carries one.
+    #[inline]
     #[must_use]
     pub fn of(head: Head<'_>) -> Option<Self> {
-        let text = |name| head.header(name).and_then(|value| value.to_str().ok());
-        let trace = text("traceparent").and_then(trace_id);
-        trace.or_else(|| text("x-request-id").and_then(uuid)).map(Self)
+        if head.headers().is_empty() { None } else { Self::in_headers(head) }
+    }
+
+    fn in_headers(head: Head<'_>) -> Option<Self> {
+        let text = |name| head.headers().get(name).and_then(|value| value.to_str().ok());
+        let trace = text(&TRACEPARENT).and_then(trace_id);
+        trace.or_else(|| text(&X_REQUEST_ID).and_then(uuid)).map(Self)
     }
 
     /// The id as a number.
     #[must_use]
     pub const fn as_u128(self) -> u128 {
-        self.0
+        self.0.get()
     }
 }
 
+const VERSION_4: NonZeroU128 = NonZeroU128::new(4 << 76).expect("it is not zero");
+
+// Made once: to look a header up by its text is to parse the text.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// `version "-" trace-id "-" parent-id "-" flags`, in lower-case hexadecimal; later versions than
 /// 00 may append fields.
-fn trace_id(traceparent: &str) -> Option<u128> {
+fn trace_id(traceparent: &str) -> Option<NonZeroU128> {
     let mut fields = traceparent.trim().split('-');
     let version = fields.next()?;
     let trace = fields.next()?;
@@ -55,32 +69,34 @@ fn trace_id(traceparent: &str) -> Option<u128> {
         && parent != "0000000000000000"
         && lower_hex(flags, 2)
         && (version != "00" || fields.next().is_none());
-    if well_formed { nonzero(trace) } else { None }
+    let id = if well_formed { u128::from_str_radix(trace, 16).ok()? } else { 0 };
+    NonZeroU128::new(id)
 }
 
 /// 32 hexadecimal digits, alone or with a UUID's dashes.
-fn uuid(text: &str) -> Option<u128> {
+fn uuid(text: &str) -> Option<NonZeroU128> {
     let text = text.trim();
     let dashed = text.len() == 36 && [8, 13, 18, 23].iter().all(|&at| text.as_bytes()[at] == b'-');
-    let digits = if dashed { text.replace('-', "") } else { text.to_owned() };
-    if digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        nonzero(&digits)
-    } else {
-        None
+    if !dashed && text.len() != 32 {
+        return None;
     }
+    let is_dash = |at| dashed && [8, 13, 18, 23].contains(&at);
+    let digits = text.chars().enumerate().filter(|&(at, _)| !is_dash(at));
+    // Digit by digit, since a string without the dashes would be one allocation for each request
+    // that a layer looks at before it knows whether it will refuse it.
+    let id = digits.map(|(_, digit)| digit.to_digit(16)).try_fold(0, |id, digit| {
+        Some(id << 4 | u128::from(digit?))
+    });
+    id.and_then(NonZeroU128::new)
 }
 
 const fn is_lower_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-fn nonzero(digits: &str) -> Option<u128> {
-    u128::from_str_radix(digits, 16).ok().filter(|&id| id != 0)
-}
-
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = |shift: u32, digits: u32| (self.0 >> shift) & ((1 << (4 * digits)) - 1);
+        let field = |shift: u32, digits: u32| (self.0.get() >> shift) & ((1 << (4 * digits)) - 1);
         write!(
             f,
             "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
@@ -170,7 +186,7 @@ mod tests {
         }
 
         #[test]
-        fn a_uuid_is_read_back_as_shown(bits in 1_u128..) {
+        fn a_uuid_is_read_back_as_shown(bits: NonZeroU128) {
             let shown = Id(bits).to_string();
             prop_assert_eq!(id_of(&[("x-request-id", &shown)]), Some(shown));
         }

@@ -3,7 +3,8 @@
 //! A layer that turns a request away builds a [`Rejection`] and answers with
 //! [`Rejection::respond`]: an RFC 9457 problem over HTTP, a trailers-only status over gRPC. A layer
 //! that must know when an exchange is over wraps the response's body in a [`GuardedBody`]. A closure
-//! that looks at a request is given its [`Head`].
+//! that looks at a request is given its [`Head`]. When an answer is no longer waited for is a
+//! [`Deadline`] in the request's extensions.
 //!
 //! You need this crate to write a layer of your own in the same shape, or to read what a layer of
 //! Palisade answered. To use the layers, depend on `palisade` or on a layer's own crate; both
@@ -64,6 +65,7 @@
 //! ```
 
 mod body;
+mod deadline;
 mod details;
 mod grpc;
 mod head;
@@ -77,6 +79,7 @@ mod render;
 mod wire;
 
 pub use body::{BodyRule, End, Guard, GuardedBody};
+pub use deadline::Deadline;
 pub use grpc::GrpcCode;
 pub use head::Head;
 pub use id::Id;

@@ -24,9 +24,15 @@ impl Protocol {
     /// Any message format counts as gRPC (`application/grpc`, `application/grpc+proto`,
     /// `application/grpc+json`, …), as the
     /// [gRPC wire format](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md) has it.
+    #[inline]
     #[must_use]
     pub fn of(head: Head<'_>) -> Self {
-        let grpc = head.headers().get(CONTENT_TYPE).and_then(of_content_type);
+        let headers = head.headers();
+        let grpc = if headers.is_empty() {
+            None
+        } else {
+            headers.get(CONTENT_TYPE).and_then(of_content_type)
+        };
         match grpc {
             Some(grpc) => grpc,
             None if head.method() == Method::HEAD => Self::HttpHead,

@@ -59,9 +59,15 @@ impl Rejection {
     #[must_use]
     pub fn for_request(self, head: Head<'_>) -> Self {
         match Id::of(head) {
-            Some(id) => self.with(|inner| inner.id = id),
+            Some(id) => self.with_id(id),
             None => self,
         }
+    }
+
+    /// Sets the id, where it was [taken](Id::of) before the request moved on.
+    #[must_use]
+    pub fn with_id(self, id: Id) -> Self {
+        self.with(|inner| inner.id = id)
     }
 
     /// Sets the gRPC status code, instead of the one that [belongs to](GrpcCode::from_status) the

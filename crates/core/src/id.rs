@@ -84,9 +84,9 @@ fn uuid(text: &str) -> Option<NonZeroU128> {
     let digits = text.chars().enumerate().filter(|&(at, _)| !is_dash(at));
     // Digit by digit, since a string without the dashes would be one allocation for each request
     // that a layer looks at before it knows whether it will refuse it.
-    let id = digits.map(|(_, digit)| digit.to_digit(16)).try_fold(0, |id, digit| {
-        Some(id << 4 | u128::from(digit?))
-    });
+    let id = digits
+        .map(|(_, digit)| digit.to_digit(16))
+        .try_fold(0, |id, digit| Some(id << 4 | u128::from(digit?)));
     id.and_then(NonZeroU128::new)
 }
 

@@ -3,6 +3,7 @@
 //! | module | feature | answers with | when |
 //! | --- | --- | --- | --- |
 //! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
+//! | [`timeout`] | `timeout` | 503 or 504, gRPC `DEADLINE_EXCEEDED` | an exchange takes longer than it may |
 //!
 //! The feature `full` has them all; by default there are none.
 //!
@@ -53,10 +54,13 @@
 #[cfg(feature = "limit-concurrency")]
 #[doc(inline)]
 pub use palisade_limit_concurrency as limit_concurrency;
+#[cfg(feature = "timeout")]
+#[doc(inline)]
+pub use palisade_timeout as timeout;
 
 #[doc(inline)]
 pub use palisade_core::{
-    BodyRule, BoxError, End, GrpcCode, Guard, GuardedBody, Head, Id, Protocol, Reason, Rejection,
-    RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render, RenderFuture, RenderLayer,
-    Sent, Unwatched, log,
+    BodyRule, BoxError, Deadline, End, GrpcCode, Guard, GuardedBody, Head, Id, Protocol, Reason,
+    Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render, RenderFuture,
+    RenderLayer, Sent, Unwatched, log,
 };

@@ -11,7 +11,6 @@ use crate::counters::Counters;
 #[derive(Clone, Debug)]
 pub struct Timeouts(Arc<Counters>);
 
-
 impl Timeouts {
     pub(crate) fn new(limit: Duration) -> Self {
         Self(Counters::new(limit.into()))

@@ -132,10 +132,7 @@ impl TimeoutLayer {
     /// On axum, a layer that is applied to a whole `Router` runs once the route is known, and finds
     /// the `MatchedPath` in the extensions.
     #[must_use]
-    pub fn by(
-        self,
-        limit: impl Fn(Head<'_>) -> Option<Duration> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn by(self, limit: impl Fn(Head<'_>) -> Option<Duration> + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.by = Some(Arc::new(limit)))
     }
 

@@ -77,7 +77,9 @@ impl Term {
             Some(nearest) if !nearest.is_enforced() => Due::At(nearest.instant().into()),
             _ => Due::Never,
         };
-        if let (Due::At(at), true) = (due, settings.shared || asked.is_some() || inherited.is_some()) {
+        if let (Due::At(at), true) =
+            (due, settings.shared || asked.is_some() || inherited.is_some())
+        {
             let deadline = Deadline::at(at.into_std());
             let whole = settings.body == BodyLimit::Within;
             let deadline = if whole { deadline.enforced() } else { deadline };
@@ -136,12 +138,7 @@ impl Settings {
 }
 
 /// Writes how much time there is over whatever the headers say.
-fn tell(
-    headers: &mut HeaderMap,
-    left: Option<Duration>,
-    settings: &Settings,
-    protocol: Protocol,
-) {
+fn tell(headers: &mut HeaderMap, left: Option<Duration>, settings: &Settings, protocol: Protocol) {
     let (name, format): (_, fn(Duration) -> HeaderValue) = if protocol.is_grpc() {
         (&wire::GRPC_TIMEOUT, wire::format_grpc)
     } else if let Some(header) = &settings.header {

@@ -82,3 +82,6 @@ impl Watch {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,8 +136,24 @@ mod tests {
     #[test]
     fn all_else_is_no_grpc_timeout() {
         for text in [
-            "", "S", "1", "1s", "1 S", " 1S", "1S ", "+5S", "-5S", "1.5S", "1e3m", "0x1S",
-            "123456789n", "000000001S", "1SS", "1S,2S", "1ms", "١S",
+            "",
+            "S",
+            "1",
+            "1s",
+            "1 S",
+            " 1S",
+            "1S ",
+            "+5S",
+            "-5S",
+            "1.5S",
+            "1e3m",
+            "0x1S",
+            "123456789n",
+            "000000001S",
+            "1SS",
+            "1S,2S",
+            "1ms",
+            "١S",
         ] {
             let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
             assert_eq!(parse_grpc(&value), None, "{text:?}");
@@ -161,9 +177,26 @@ mod tests {
             assert_eq!(time(text), Some(expected), "{text}");
         }
         for text in [
-            "", ".", "s", "1.", ".5", "1..5", "1.5.2", "+1", "-1", "1 s", "1S", "1us", "1d", "inf",
-            "NaN", "1e3", "1,5", "18446744073709551616",
-            "18446744073709551615m", "1m30s",
+            "",
+            ".",
+            "s",
+            "1.",
+            ".5",
+            "1..5",
+            "1.5.2",
+            "+1",
+            "-1",
+            "1 s",
+            "1S",
+            "1us",
+            "1d",
+            "inf",
+            "NaN",
+            "1e3",
+            "1,5",
+            "18446744073709551616",
+            "18446744073709551615m",
+            "1m30s",
         ] {
             assert_eq!(time(text), None, "{text:?}");
         }

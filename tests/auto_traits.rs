@@ -3,8 +3,8 @@
 use std::{fmt::Debug, marker::PhantomData, rc::Rc};
 
 use palisade::{
-    Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render, RenderFuture,
-    RenderLayer, limit_concurrency as lc,
+    Deadline, Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render,
+    RenderFuture, RenderLayer, limit_concurrency as lc, timeout,
 };
 
 /// A service, future or body that may go to another thread.
@@ -24,6 +24,11 @@ fn layers_and_handles_can_be_cloned_and_shared() {
     value::<lc::InFlight>();
     value::<lc::Limit>();
     value::<lc::Held>();
+    value::<timeout::TimeoutLayer>();
+    value::<timeout::Timeouts>();
+    value::<timeout::RequestBodyTimeoutLayer>();
+    value::<timeout::request_body::Stalls>();
+    value::<Deadline>();
     value::<Rejection>();
     value::<RejectionErrorLayer>();
     value::<RenderLayer<Roams>>();
@@ -32,9 +37,13 @@ fn layers_and_handles_can_be_cloned_and_shared() {
 #[test]
 fn services_are_what_their_inner_service_is() {
     service::<lc::LimitConcurrency<Roams>>();
+    service::<timeout::Timeout<Roams>>();
+    service::<timeout::RequestBodyTimeout<Roams>>();
     service::<RejectionError<Roams>>();
     service::<Render<Roams, Roams>>();
     local::<lc::LimitConcurrency<Stays>>();
+    local::<timeout::Timeout<Stays>>();
+    local::<timeout::RequestBodyTimeout<Stays>>();
 }
 
 #[test]
@@ -45,6 +54,19 @@ fn futures_and_bodies_are_what_their_inner_ones_are() {
     future::<lc::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
     future::<lc::Permit>();
     local::<lc::future::ResponseFuture<Stays>>();
+}
+
+/// A timer must stay where it is, so a future that holds one cannot be moved once it was polled. A
+/// body's timer is boxed.
+#[test]
+fn futures_with_a_timer_are_what_their_inner_ones_are_but_for_unpin() {
+    fn timed<T: Debug + Send + Sync + 'static>() {}
+    timed::<timeout::future::ResponseFuture<Roams>>();
+    local::<timeout::future::ResponseFuture<Stays>>();
+    future::<timeout::ResponseBody<Roams>>();
+    future::<timeout::request_body::RequestBody<Roams>>();
+    future::<timeout::request_body::RequestBodyFuture<Roams>>();
+    local::<timeout::ResponseBody<Stays>>();
 }
 
 /// Promise 5: no `Send + 'static` bound. The request, the service, its future and its error all
@@ -61,7 +83,8 @@ async fn a_service_that_neither_is_send_nor_static_can_be_wrapped() {
         let local = Rc::new(Response::new(Empty::<bytes::Bytes>::new()));
         async move { Rc::try_unwrap(local).map_err(Rc::new) }
     });
-    let mut service = lc::LimitConcurrencyLayer::new(1).layer(inner);
+    let limit = timeout::TimeoutLayer::server(std::time::Duration::from_secs(1));
+    let mut service = limit.layer(lc::LimitConcurrencyLayer::new(1).layer(inner));
     let answer = service.ready().await.unwrap().call(Request::new(Rc::new(7))).await;
     assert_eq!((answer.unwrap().status().as_u16(), seen.get()), (200, 7));
 }

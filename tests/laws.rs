@@ -9,12 +9,15 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
-use palisade::{Rejection, Sent, limit_concurrency::LimitConcurrencyLayer};
+use palisade::{
+    BoxError, Rejection, Sent, limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer,
+};
 use palisade_testkit::{Act, Pace, Plan, Probe, ProbeError};
 use tower::{Layer, Service};
 
@@ -23,7 +26,7 @@ trait Subject {
     type Layer: Layer<Probe, Service = Self::Service> + Clone;
     type Service: Service<Request<()>, Response = Response<Self::Body>, Error = ProbeError, Future: Sized>
         + Clone;
-    type Body: Body<Data = Bytes, Error = ProbeError>;
+    type Body: Body<Data = Bytes, Error: Into<BoxError>>;
 
     /// One that lets a request pass after the other.
     fn passing() -> Self::Layer;
@@ -33,6 +36,9 @@ trait Subject {
 
     /// One that refuses while, or after, a single exchange goes by this plan.
     fn tight() -> (Self::Layer, Plan);
+
+    /// Makes such a layer refuse from now on, where the exchange has not done so.
+    fn tighten(_: &Self::Layer) {}
 
     /// What exchanges hold of the layer now: permits, leases.
     fn held(layer: &Self::Layer) -> usize;
@@ -64,6 +70,35 @@ impl Subject for LimitConcurrency {
     }
 }
 
+struct Timeout;
+
+impl Subject for Timeout {
+    type Layer = TimeoutLayer;
+    type Service = palisade::timeout::Timeout<Probe>;
+    type Body = palisade::timeout::ResponseBody<palisade_testkit::ProbeBody>;
+
+    fn passing() -> Self::Layer {
+        TimeoutLayer::server(Duration::from_secs(60))
+    }
+
+    fn refusing() -> Self::Layer {
+        TimeoutLayer::server(Duration::ZERO)
+    }
+
+    fn tight() -> (Self::Layer, Plan) {
+        (Self::passing(), Plan::default())
+    }
+
+    fn tighten(layer: &Self::Layer) {
+        layer.handle().set_limit(Duration::ZERO);
+    }
+
+    /// It hands nothing out.
+    fn held(_: &Self::Layer) -> usize {
+        0
+    }
+}
+
 macro_rules! laws {
     ($($subject:ident),+ $(,)?) => {
         laws! { @each [$($subject),+]
@@ -81,12 +116,13 @@ macro_rules! laws {
     };
     (@each $subjects:tt $($law:ident)+) => { $(laws! { @law $law $subjects })+ };
     (@law $law:ident [$($subject:ident),+]) => {
-        #[test]
-        fn $law() { $(laws::$law::<$subject>();)+ }
+        // With a clock, for layers that make a timer when something waits.
+        #[tokio::test(start_paused = true)]
+        async fn $law() { $(laws::$law::<$subject>();)+ }
     };
 }
 
-laws! { LimitConcurrency }
+laws! { LimitConcurrency, Timeout }
 
 fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
@@ -203,6 +239,7 @@ mod laws {
             layer.layer(Probe::new()),
         ];
         let _open = answer(&mut first, get());
+        T::tighten(&layer);
         for service in &mut others {
             let response = answer(service, get()).unwrap();
             assert!(Rejection::of(&response).is_some(), "another state");

@@ -32,7 +32,7 @@ use crate::{
 /// * If all are trusted the leftmost is the client; without the header it is the peer.
 ///
 /// All lines of the header are read as one list, in their order. At most the last
-/// [`MAX_ENTRIES`](Self::MAX_ENTRIES) entries that stand in its last [`MAX_BYTES`](Self::MAX_BYTES) bytes
+/// [`MAX_ENTRIES`](ForwardedIp::MAX_ENTRIES) entries that stand in its last [`MAX_BYTES`](ForwardedIp::MAX_BYTES) bytes
 /// are considered; there the walk ends as it does at an entry that is no address.
 ///
 /// Addresses are accepted as `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]` and
@@ -76,6 +76,13 @@ pub struct ForwardedIp<P = ByConnectInfo> {
 }
 
 impl ForwardedIp {
+    /// How many entries of the header are considered, from the right.
+    pub const MAX_ENTRIES: usize = 32;
+
+    /// How many bytes of the header's values are considered, from the right. An entry that is partly
+    /// beyond is not considered.
+    pub const MAX_BYTES: usize = 4096;
+
     /// Believes the `X-Forwarded-For` of proxies in these networks.
     ///
     /// The peer is the one in axum's `ConnectInfo`, for which the feature `axum` is needed; with any
@@ -110,13 +117,6 @@ impl ForwardedIp {
 }
 
 impl<P> ForwardedIp<P> {
-    /// How many entries of the header are considered, from the right.
-    pub const MAX_ENTRIES: usize = 32;
-
-    /// How many bytes of the header's values are considered, from the right. An entry that is partly
-    /// beyond is not considered.
-    pub const MAX_BYTES: usize = 4096;
-
     /// Learns from `peer` whom the connection is with.
     ///
     /// How `peer` groups IPv6 addresses holds here too, unless

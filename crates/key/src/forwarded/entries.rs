@@ -28,7 +28,7 @@ pub(super) fn walk<'a>(
     trusted: &Trusted,
 ) -> IpAddr {
     let mut client = peer;
-    let (mut entries, mut bytes) = (ForwardedIp::<()>::MAX_ENTRIES, ForwardedIp::<()>::MAX_BYTES);
+    let (mut entries, mut bytes) = (ForwardedIp::MAX_ENTRIES, ForwardedIp::MAX_BYTES);
     for line in lines.rev() {
         let beyond = line.len().saturating_sub(bytes);
         bytes -= line.len() - beyond;

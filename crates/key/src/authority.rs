@@ -109,8 +109,9 @@ impl<'a> Asked<'a> {
     }
 
     fn port_is_default(&self, uri: &Uri) -> bool {
-        match (uri.scheme_str(), self.port) {
-            (Some("http") | None, Some("80")) | (Some("https") | None, Some("443")) => true,
+        match self.port {
+            Some("80") => matches!(uri.scheme_str(), Some("http") | None),
+            Some("443") => matches!(uri.scheme_str(), Some("https") | None),
             _ => false,
         }
     }

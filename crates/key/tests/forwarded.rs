@@ -17,11 +17,11 @@ fn trusting(proxies: &[&str]) -> ForwardedIp<Peer> {
     ForwardedIp::try_trusting(proxies).unwrap().with_peer(PeerIp::from_extension(peer))
 }
 
-fn request(peer: &str, header: HeaderName, lines: &[&str]) -> Request<()> {
+fn request(peer: &str, header: &HeaderName, lines: &[&str]) -> Request<()> {
     let mut request = Request::new(());
     request.extensions_mut().insert(peer.parse::<IpAddr>().unwrap());
     for line in lines {
-        request.headers_mut().append(&header, HeaderValue::from_str(line).unwrap());
+        request.headers_mut().append(header, HeaderValue::from_str(line).unwrap());
     }
     request
 }
@@ -30,19 +30,19 @@ fn key_of(client: &ForwardedIp<Peer>, request: &Request<()>) -> String {
     client.with(Head::of(request), |key| key.map_or_else(String::new, ToString::to_string))
 }
 
-/// Behind proxies of 10.0.0.0/8 and fd00::/8, asked by 10.0.0.1.
+/// Behind proxies of 10.0.0.0/8 and `fd00::/8`, asked by 10.0.0.1.
 fn by_list(lines: &[&str]) -> String {
-    key_of(&trusting(&["10.0.0.0/8", "fd00::/8"]), &request(PROXY, XFF, lines))
+    key_of(&trusting(&["10.0.0.0/8", "fd00::/8"]), &request(PROXY, &XFF, lines))
 }
 
 fn by_forwarded(lines: &[&str]) -> String {
     let client = trusting(&["10.0.0.0/8", "fd00::/8"]).with_header(FORWARDED);
-    key_of(&client, &request(PROXY, FORWARDED, lines))
+    key_of(&client, &request(PROXY, &FORWARDED, lines))
 }
 
 fn by_real_ip(lines: &[&str]) -> String {
     let client = trusting(&["10.0.0.0/8"]).with_header(REAL_IP);
-    key_of(&client, &request(PROXY, REAL_IP, lines))
+    key_of(&client, &request(PROXY, &REAL_IP, lines))
 }
 
 #[test]
@@ -62,14 +62,14 @@ fn a_spoofed_leftmost_entry_changes_nothing() {
 #[test]
 fn an_untrusted_peer_is_not_believed() {
     let client = trusting(&["10.0.0.0/8"]);
-    let spoofed = request("203.0.113.5", XFF, &["192.0.2.1", "10.0.0.1"]);
+    let spoofed = request("203.0.113.5", &XFF, &["192.0.2.1", "10.0.0.1"]);
     assert_eq!(key_of(&client, &spoofed), "203.0.113.5");
     let nobody_trusted = trusting(&[]);
-    assert_eq!(key_of(&nobody_trusted, &request(PROXY, XFF, &["192.0.2.1"])), PROXY);
+    assert_eq!(key_of(&nobody_trusted, &request(PROXY, &XFF, &["192.0.2.1"])), PROXY);
     let (forwarded, real_ip) = (client.clone().with_header(FORWARDED), client.with_header(REAL_IP));
-    let spoofed = request("203.0.113.5", FORWARDED, &["for=192.0.2.1"]);
+    let spoofed = request("203.0.113.5", &FORWARDED, &["for=192.0.2.1"]);
     assert_eq!(key_of(&forwarded, &spoofed), "203.0.113.5");
-    let spoofed = request("203.0.113.5", REAL_IP, &["192.0.2.1"]);
+    let spoofed = request("203.0.113.5", &REAL_IP, &["192.0.2.1"]);
     assert_eq!(key_of(&real_ip, &spoofed), "203.0.113.5");
 }
 
@@ -136,7 +136,7 @@ fn a_quote_left_open_swallows_nothing_that_proxies_add() {
 #[test]
 fn one_header_is_read_and_no_other() {
     let client = trusting(&["10.0.0.0/8"]);
-    let mut both = request(PROXY, XFF, &["192.0.2.1"]);
+    let mut both = request(PROXY, &XFF, &["192.0.2.1"]);
     both.headers_mut().insert(FORWARDED, HeaderValue::from_static("for=192.0.2.2"));
     both.headers_mut().insert(REAL_IP, HeaderValue::from_static("192.0.2.3"));
     assert_eq!(key_of(&client, &both), "192.0.2.1");
@@ -161,11 +161,11 @@ fn a_header_for_one_address_holds_one() {
 fn mapped_addresses_are_ipv4_ones_before_anything_else() {
     for proxies in ["10.0.0.0/8", "::ffff:10.0.0.0/104"] {
         let client = trusting(&[proxies]);
-        let request = request("::ffff:10.0.0.1", XFF, &["::ffff:192.0.2.1, [::ffff:10.0.0.2]:80"]);
+        let request = request("::ffff:10.0.0.1", &XFF, &["::ffff:192.0.2.1, [::ffff:10.0.0.2]:80"]);
         assert_eq!(key_of(&client, &request), "192.0.2.1");
     }
     let single = trusting(&["10.0.0.0/8"]).with_header(REAL_IP);
-    assert_eq!(key_of(&single, &request(PROXY, REAL_IP, &["::ffff:192.0.2.1"])), "192.0.2.1");
+    assert_eq!(key_of(&single, &request(PROXY, &REAL_IP, &["::ffff:192.0.2.1"])), "192.0.2.1");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn the_walk_ends_at_the_bound_on_bytes() {
 fn the_peers_grouping_holds_unless_told_otherwise() {
     let peer = || PeerIp::from_extension(|peer: &IpAddr| *peer).with_ipv6_prefix(48);
     let proxies = || ForwardedIp::try_trusting(["fd00::/8"]).unwrap();
-    let request = request("fd00::1", XFF, &["2001:db8:1:2:3::"]);
+    let request = request("fd00::1", &XFF, &["2001:db8:1:2:3::"]);
     for (client, expected) in [
         (proxies().with_peer(peer()), "2001:db8:1::/48"),
         (proxies().with_ipv6_prefix(56).with_peer(peer()), "2001:db8:1::/56"),

@@ -4,7 +4,7 @@ use std::{fmt::Debug, marker::PhantomData, rc::Rc};
 
 use palisade::{
     Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render, RenderFuture,
-    RenderLayer, limit_concurrency as lc,
+    RenderLayer, key, limit_concurrency as lc,
 };
 
 /// A service, future or body that may go to another thread.
@@ -27,6 +27,18 @@ fn layers_and_handles_can_be_cloned_and_shared() {
     value::<Rejection>();
     value::<RejectionErrorLayer>();
     value::<RenderLayer<Roams>>();
+}
+
+#[test]
+fn keys_can_be_cloned_and_shared_whatever_extension_they_read() {
+    value::<key::PeerIp>();
+    value::<key::PeerIp<key::ByExtension<Stays, fn(&Stays) -> std::net::IpAddr>>>();
+    value::<key::ForwardedIp>();
+    value::<key::HeaderKey>();
+    value::<key::Authority>();
+    value::<key::Global>();
+    value::<key::ClientNet>();
+    value::<key::Missing>();
 }
 
 #[test]

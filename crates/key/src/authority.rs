@@ -144,9 +144,21 @@ impl<'a> Asked<'a> {
 
 /// What a registered name or an IPv4 address is written in (RFC 3986 §3.2.2).
 const fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$')
-        || matches!(byte, b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+    const NAMES: [bool; 256] = {
+        let (mut names, others) = ([false; 256], b"-._~%!$&'()*+,;=");
+        let mut byte = 0_u8;
+        while byte < 128 {
+            names[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            names[others[at] as usize] = true;
+            at += 1;
+        }
+        names
+    };
+    NAMES[byte as usize]
 }
 
 /// Whether this may stand between an IP literal's brackets; with `%`, before which RFC 6874 puts zones.

@@ -13,9 +13,7 @@ use palisade_core::Head;
 pub use self::trusted::InvalidCidr;
 use self::{entries::Syntax, trusted::Trusted};
 use crate::{
-    ClientNet, ExtractKey, InvalidPrefix, PeerIp,
-    net::Ipv6Prefix,
-    peer::{ByConnectInfo, FindPeer},
+    ByConnectInfo, ClientNet, ExtractKey, FindPeer, InvalidPrefix, PeerIp, net::Ipv6Prefix,
 };
 
 /// The client is whom proxies that you trust say they were asked by.

@@ -100,6 +100,7 @@ mod header;
 mod missing;
 mod net;
 mod peer;
+mod source;
 
 pub use authority::Authority;
 pub use extract::{ExtractKey, Global};
@@ -108,7 +109,8 @@ pub use header::HeaderKey;
 pub use ipnet::IpNet;
 pub use missing::{Asker, InvalidMissing, KEY_MISSING, Missing};
 pub use net::{ClientNet, InvalidClientNet, InvalidPrefix};
-pub use peer::{ByConnectInfo, ByExtension, FindPeer, IntoPeer, PeerIp};
+pub use peer::PeerIp;
+pub use source::{ByConnectInfo, ByExtension, FindPeer, IntoPeer};
 
 #[doc(no_inline)]
 pub use palisade_core::{Head, Reason, Rejection};

@@ -1,12 +1,11 @@
-use std::{
-    fmt,
-    marker::PhantomData,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
-};
+use std::net::IpAddr;
 
 use palisade_core::Head;
 
-use crate::{ClientNet, ExtractKey, InvalidPrefix, net::Ipv6Prefix};
+use crate::{
+    ByConnectInfo, ByExtension, ClientNet, ExtractKey, FindPeer, IntoPeer, InvalidPrefix,
+    net::Ipv6Prefix,
+};
 
 /// The client is whoever the connection is with.
 ///
@@ -67,7 +66,7 @@ impl PeerIp {
         F: Fn(&T) -> A,
         A: IntoPeer,
     {
-        PeerIp::from_source(ByExtension { address, extension: PhantomData })
+        PeerIp::from_source(ByExtension::new(address))
     }
 }
 
@@ -127,99 +126,5 @@ impl<P: FindPeer> ExtractKey for PeerIp<P> {
     fn with<R>(&self, head: Head<'_>, f: impl FnOnce(Option<&ClientNet>) -> R) -> R {
         let prefix = self.prefix.unwrap_or_default();
         f(self.address(head).map(|address| ClientNet::within(address, prefix)).as_ref())
-    }
-}
-
-/// Finds the address that a request's connection is with.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot find the peer's address",
-    note = "axum's `ConnectInfo` is read with the feature `axum`; for any other extension there is \
-            `PeerIp::from_extension`"
-)]
-pub trait FindPeer {
-    /// The address, if it is known.
-    fn find_peer(&self, head: Head<'_>) -> Option<IpAddr>;
-}
-
-/// Finds the peer in axum's `ConnectInfo<SocketAddr>`, with the feature `axum`.
-#[derive(Clone, Copy, Debug)]
-pub struct ByConnectInfo(pub(crate) ());
-
-#[cfg(feature = "axum")]
-impl FindPeer for ByConnectInfo {
-    #[inline]
-    fn find_peer(&self, head: Head<'_>) -> Option<IpAddr> {
-        use axum_lean::extract::connect_info::{ConnectInfo, MockConnectInfo};
-
-        let known = head.extensions();
-        let real = known.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer);
-        let mock = || known.get::<MockConnectInfo<SocketAddr>>().map(|MockConnectInfo(peer)| peer);
-        real.or_else(mock).map(SocketAddr::ip)
-    }
-}
-
-/// Finds the peer in an extension of the request: see [`PeerIp::from_extension`].
-pub struct ByExtension<T, F> {
-    address: F,
-    extension: PhantomData<fn(&T)>,
-}
-
-impl<T, F, A> FindPeer for ByExtension<T, F>
-where
-    T: Clone + Send + Sync + 'static,
-    F: Fn(&T) -> A,
-    A: IntoPeer,
-{
-    #[inline]
-    fn find_peer(&self, head: Head<'_>) -> Option<IpAddr> {
-        head.extensions().get().and_then(|extension| (self.address)(extension).into_peer())
-    }
-}
-
-impl<T, F: Clone> Clone for ByExtension<T, F> {
-    fn clone(&self) -> Self {
-        Self { address: self.address.clone(), extension: PhantomData }
-    }
-}
-
-impl<T, F: Copy> Copy for ByExtension<T, F> {}
-
-impl<T, F> fmt::Debug for ByExtension<T, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ByExtension<{}>", std::any::type_name::<T>())
-    }
-}
-
-/// What a connection's extension may give as the peer's address.
-pub trait IntoPeer {
-    /// The address, if there is one: a connection over a Unix socket, say, has none.
-    fn into_peer(self) -> Option<IpAddr>;
-}
-
-macro_rules! into_peer {
-    ($($address:ty: $ip:expr;)+) => {$(
-        impl IntoPeer for $address {
-            #[inline]
-            fn into_peer(self) -> Option<IpAddr> {
-                let ip: fn(Self) -> _ = $ip;
-                Some(ip(self).into())
-            }
-        }
-    )+};
-}
-
-into_peer! {
-    IpAddr: |ip| ip;
-    Ipv4Addr: |ip| ip;
-    Ipv6Addr: |ip| ip;
-    SocketAddr: |socket| socket.ip();
-    SocketAddrV4: |socket| *socket.ip();
-    SocketAddrV6: |socket| *socket.ip();
-}
-
-impl<A: IntoPeer> IntoPeer for Option<A> {
-    #[inline]
-    fn into_peer(self) -> Option<IpAddr> {
-        self.and_then(A::into_peer)
     }
 }

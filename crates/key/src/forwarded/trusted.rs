@@ -7,28 +7,45 @@ use std::{
 use ipnet::{IpNet, Ipv4Net};
 
 /// Networks as ranges of addresses, in their order and apart from each other.
-///
-/// All IPv4 addresses come before all IPv6 ones, so no range has both.
 #[derive(Debug)]
-pub(super) struct Trusted(Box<[(IpAddr, IpAddr)]>);
+pub(super) struct Trusted {
+    v4: Box<[Range<u32>]>,
+    v6: Box<[Range<u128>]>,
+}
+
+/// From one to the other, both included.
+type Range<A> = (A, A);
 
 impl Trusted {
     /// Whether one of the networks has this address, which is not an IPv4 address in IPv6 form.
     #[inline]
     pub(super) fn contains(&self, address: IpAddr) -> bool {
-        let before = self.0.partition_point(|&(first, _)| first <= address);
-        before.checked_sub(1).is_some_and(|at| address <= self.0[at].1)
+        match address {
+            IpAddr::V4(v4) => is_in(&self.v4, v4.to_bits()),
+            IpAddr::V6(v6) => is_in(&self.v6, v6.to_bits()),
+        }
     }
+}
+
+#[inline]
+fn is_in<A: Copy + Ord>(ranges: &[Range<A>], address: A) -> bool {
+    let before = ranges.partition_point(|&(first, _)| first <= address);
+    before.checked_sub(1).is_some_and(|at| address <= ranges[at].1)
 }
 
 impl FromIterator<IpNet> for Trusted {
     fn from_iter<T: IntoIterator<Item = IpNet>>(networks: T) -> Self {
         let networks: Vec<_> = networks.into_iter().map(canonical).collect();
-        let apart = IpNet::aggregate(&networks);
-        let mut ranges: Vec<_> =
-            apart.iter().map(|network| (network.network(), network.broadcast())).collect();
-        ranges.sort_unstable();
-        Self(ranges.into())
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for apart in IpNet::aggregate(&networks) {
+            match apart {
+                IpNet::V4(net) => v4.push((net.network().to_bits(), net.broadcast().to_bits())),
+                IpNet::V6(net) => v6.push((net.network().to_bits(), net.broadcast().to_bits())),
+            }
+        }
+        v4.sort_unstable();
+        v6.sort_unstable();
+        Self { v4: v4.into(), v6: v6.into() }
     }
 }
 

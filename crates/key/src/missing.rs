@@ -43,7 +43,7 @@ pub enum Missing {
 }
 
 /// Whom a layer has to do with, once a missing key has been dealt with. There is nobody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub enum Asker<'a, K: ?Sized> {
     /// Somebody known by this key.
     Key(&'a K),
@@ -54,6 +54,15 @@ pub enum Asker<'a, K: ?Sized> {
     /// Somebody without a key, to be let pass uncounted.
     Skipped,
 }
+
+// A derive would ask it of `K`.
+impl<K: ?Sized> Clone for Asker<'_, K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: ?Sized> Copy for Asker<'_, K> {}
 
 impl Missing {
     /// Whom a layer has to do with, given what its extractor found.

@@ -34,7 +34,7 @@ impl FindPeer for ByConnectInfo {
     }
 }
 
-/// Finds the peer in an extension of the request: see [`PeerIp::from_extension`].
+/// Finds the peer in an extension of the request: see [`PeerIp::from_extension`](crate::PeerIp::from_extension).
 pub struct ByExtension<T, F> {
     address: F,
     extension: PhantomData<fn(&T)>,

@@ -90,6 +90,8 @@ fn what_is_no_authority_is_no_key() {
         "[::1]x",
         "[::1]x:80",
         "[]extra",
+        "a..",
+        "..",
         "a:b",
         "a:80:80",
         "a:+80",

@@ -39,6 +39,8 @@
 //!
 //! # Good to know
 //!
+//! * axum knows the peer only if the app is served by `into_make_service_with_connect_info`; served
+//!   otherwise, all requests are without a key, and by default share one bucket.
 //! * An IPv6 client is a network, a /64 unless you say otherwise: see [`ClientNet`].
 //! * All connections and all HTTP/2 streams of a client have one key. Ports are never part of an address.
 //! * Keys say who somebody is. Layers do not log them; if you do, mind who reads the log.

@@ -43,6 +43,7 @@ impl FromIterator<IpNet> for Trusted {
                 IpNet::V6(net) => v6.push((net.network().to_bits(), net.broadcast().to_bits())),
             }
         }
+        // `aggregate` does not say in which order it returns them.
         v4.sort_unstable();
         v6.sort_unstable();
         Self { v4: v4.into(), v6: v6.into() }

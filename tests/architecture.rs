@@ -102,6 +102,19 @@ fn core_has_no_runtime_and_knows_no_layer() {
     }
 }
 
+/// Every keyed layer's users build these along.
+#[test]
+fn key_needs_a_server_only_if_asked_to_and_knows_no_layer() {
+    let metadata = metadata();
+    let key = metadata.packages.iter().find(|package| package.name == "palisade-key");
+    for dependency in &key.expect("there is a key").dependencies {
+        if dependency.kind == DependencyKind::Normal && !dependency.optional {
+            let name = dependency.name.as_str();
+            assert!(["http", "ipnet", "palisade-core"].contains(&name), "key depends on {name}");
+        }
+    }
+}
+
 #[test]
 fn core_stays_small() {
     let metadata = metadata();

@@ -4,7 +4,7 @@ use std::{fmt::Debug, marker::PhantomData, rc::Rc};
 
 use palisade::{
     Deadline, Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render,
-    RenderFuture, RenderLayer, limit_concurrency as lc, timeout,
+    RenderFuture, RenderLayer, key, limit_concurrency as lc, timeout,
 };
 
 /// A service, future or body that may go to another thread.
@@ -32,6 +32,18 @@ fn layers_and_handles_can_be_cloned_and_shared() {
     value::<Rejection>();
     value::<RejectionErrorLayer>();
     value::<RenderLayer<Roams>>();
+}
+
+#[test]
+fn keys_can_be_cloned_and_shared_whatever_extension_they_read() {
+    value::<key::PeerIp>();
+    value::<key::PeerIp<key::ByExtension<Stays, fn(&Stays) -> std::net::IpAddr>>>();
+    value::<key::ForwardedIp>();
+    value::<key::HeaderKey>();
+    value::<key::Authority>();
+    value::<key::Global>();
+    value::<key::ClientNet>();
+    value::<key::Missing>();
 }
 
 #[test]

@@ -10,8 +10,9 @@ use std::{
 };
 
 /// Folder under `crates/`, and the library's name.
-const PUBLISHED: [(&str, &str); 3] = [
+const PUBLISHED: [(&str, &str); 4] = [
     ("core", "palisade_core"),
+    ("key", "palisade_key"),
     ("limit-concurrency", "palisade_limit_concurrency"),
     ("palisade", "palisade"),
 ];

@@ -5,7 +5,9 @@
 //! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
 //! | [`timeout`] | `timeout` | 503 or 504, gRPC `DEADLINE_EXCEEDED` | an exchange takes longer than it may |
 //!
-//! The feature `full` has them all; by default there are none.
+//! Layers that keep a count for each client tell clients apart by a [`key`], which has a feature of its
+//! own name. The feature `full` has all of these; by default there are none. With `axum`, keys read axum's
+//! `ConnectInfo`.
 //!
 //! A layer that turns a request away *answers* it and leaves the service's error type alone, so an
 //! axum stack stays `Infallible`. [`Rejection::of`] tells such an answer from the service's own.
@@ -50,6 +52,10 @@
 //! ```
 #![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../README.md"))]
 #![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../ARCHITECTURE.md"))]
+
+#[cfg(feature = "key")]
+#[doc(inline)]
+pub use palisade_key as key;
 
 #[cfg(feature = "limit-concurrency")]
 #[doc(inline)]

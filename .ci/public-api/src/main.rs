@@ -10,10 +10,11 @@ use std::{
 };
 
 /// Folder under `crates/`, and the library's name.
-const PUBLISHED: [(&str, &str); 4] = [
+const PUBLISHED: [(&str, &str); 5] = [
     ("core", "palisade_core"),
     ("key", "palisade_key"),
     ("limit-concurrency", "palisade_limit_concurrency"),
+    ("timeout", "palisade_timeout"),
     ("palisade", "palisade"),
 ];
 

@@ -28,9 +28,9 @@ use crate::ExtractKey;
 pub struct HeaderKey(HeaderName);
 
 impl HeaderKey {
-    /// The longest value that is a key. Stores that keep keys are bounded in their number, and so in
-    /// memory.
-    pub const MAX_BYTES: usize = 4096;
+    /// The longest value that is a key: as much as HTTP/2 servers take of headers in all unless told
+    /// otherwise. Stores that keep keys are bounded in their number, and so in memory.
+    pub const MAX_BYTES: usize = 16 * 1024;
 
     /// The key is this header's value.
     #[must_use]

@@ -1,4 +1,129 @@
-//! timeout
+//! Bounds what an exchange may take, **head and body**, and tells the next hop how much time is left.
+//!
+//! A request that is not answered in time is answered by the layer: 503 on a server, 504 on a client
+//! or gateway, over gRPC `DEADLINE_EXCEEDED`. What the inner service was doing is dropped before that,
+//! so what it held is free. A response that has begun in time must end in time as well; else it is cut
+//! off. A caller that says how long it waits, as gRPC clients do, is not worked for any longer, and
+//! not at all if its time is up. The inner service's error type stays what it is.
+//!
+//! # When to use it
+//!
+//! On every server, so that a handler that hangs does not hold its connection, its memory and its
+//! place in a limit for ever. On every client, once for the whole call, and once for each attempt
+//! where there are several. [`RequestBodyTimeoutLayer`] is for clients that are slow to send: 408.
+//!
+//! # How it differs
+//!
+//! `tower::timeout` fails with a boxed error that the server must map, and ends at the head of the
+//! response. tower-http's answers with a bare status, registers its timer even for answers that are
+//! there at once, and restarts the clock for the body. tonic reports its own as `CANCELLED` and leaves
+//! streams unbounded. None of them forwards what time is left, or refuses what is already too late.
+//!
+//! # What it costs
+//!
+//! An answer that is there at once: no timer, no clock, no allocation, no lock. One that has to be
+//! waited for: a timer, made at the first wait, within the future. A body that is one frame, or is read
+//! without waiting, needs none; another has its own, in an allocation, since every response would have
+//! to carry its hundred bytes otherwise. Frames cost no timer operation. Where a deadline came with the
+//! request, is [`shared`](TimeoutLayer::shared) or [forwarded](TimeoutLayer::forward), the clock is
+//! read once.
+//!
+//! # Where it stands
+//!
+//! On a server outside of everything that may hold a request up: limits, queues, the handler. On a
+//! client twice: [`TimeoutLayer::client`]`(total).`[`shared()`](TimeoutLayer::shared) outermost, so that
+//! a retry can see it, and one for each attempt right around the transport.
+//!
+//! # Where the time comes from
+//!
+//! 1. A [`Deadline`] in the request's extensions: from a layer further out, or from your own code.
+//! 2. Else `grpc-timeout`, to gRPC's grammar: 1 to 8 digits and a unit.
+//! 3. Else [a header of your choice](TimeoutLayer::with_header), if its sender is trusted.
+//! 4. The layer's own limit, or what [`by`](TimeoutLayer::by) says for this request.
+//!
+//! The nearest counts. 2 and 3 may bring it nearer than the layer's own, and further away up to
+//! [`with_max`](TimeoutLayer::with_max). A header that cannot be understood is as good as none, and
+//! logged at `debug`.
+//!
+//! # Good to know
+//!
+//! * Time begins with the exchange's first wait; of a deadline that is shared, at the call. Waiting for
+//!   readiness comes before, and is nobody's: there is no request yet.
+//! * The inner service is asked first: an answer that is there in the same tick wins.
+//! * Dropping a future stops it at the `await` where it stands. Tasks that it spawned go on, and so
+//!   does what runs in `spawn_blocking`: hand them the [`Deadline`].
+//! * tokio's timers tick in milliseconds.
+//! * A body is only cut off when the server asks for its next frame. A client that does not read keeps
+//!   the server from asking: that is for TCP's and HTTP/2's own time limits.
+//! * A connection that was upgraded, a WebSocket say, is not bounded: its exchange ended with the 101.
+//!
+//! # Example
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use palisade_timeout::TimeoutLayer;
+//! use std::{convert::Infallible, time::Duration};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # let mut runtime = tokio::runtime::Builder::new_current_thread();
+//! # let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+//! # runtime.block_on(async {
+//! let hangs = service_fn(async |_: Request<()>| {
+//!     tokio::time::sleep(Duration::from_secs(60)).await;
+//!     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"at last"))))
+//! });
+//! let layer = TimeoutLayer::server(Duration::from_secs(2));
+//!
+//! let response = layer.layer(hangs).oneshot(Request::new(())).await?;
+//! assert_eq!(response.status(), 503);
+//! assert_eq!(layer.handle().timed_out(), 1);
+//! # Ok::<_, Infallible>(()) }).unwrap();
+//! ```
+//!
+//! # Customised
+//!
+//! A gateway's server end: uploads may take longer, streams may stay open as long as they flow, callers
+//! within the company say how long they wait, and nobody is worked for who is about to give up:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{HeaderName, Request, Response};
+//! use http_body_util::Full;
+//! use palisade_timeout::{BodyLimit, Deadline, TimeoutLayer};
+//! use std::{convert::Infallible, time::Duration};
+//! use tower::{Layer, ServiceExt, service_fn};
+//!
+//! # let mut runtime = tokio::runtime::Builder::new_current_thread();
+//! # let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+//! # runtime.block_on(async {
+//! const UPLOAD: Duration = Duration::from_secs(120);
+//! let layer = TimeoutLayer::server(Duration::from_secs(10))
+//!     .by(|head| head.uri().path().starts_with("/upload/").then_some(UPLOAD))
+//!     .with_body(BodyLimit::Idle(Duration::from_secs(30)))
+//!     .with_header(HeaderName::from_static("x-request-timeout"), |head| {
+//!         head.headers().contains_key("x-internal")
+//!     })
+//!     .with_min_useful(Duration::from_millis(20));
+//!
+//! let handler = service_fn(async |request: Request<()>| {
+//!     // What the caller asked for is there for the handler, and for its own clients.
+//!     let left = Deadline::of(&request).unwrap();
+//!     # let left = left.remaining(tokio::time::Instant::now().into_std());
+//!     # assert_eq!(left, Duration::from_millis(1500));
+//!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+//! });
+//! let request = Request::get("/").header("x-internal", "1").header("x-request-timeout", "1.5");
+//! let response = layer.layer(handler.clone()).oneshot(request.body(()).unwrap()).await?;
+//! assert_eq!(response.status(), 200);
+//!
+//! let too_late = Request::get("/").header("grpc-timeout", "19m").body(()).unwrap();
+//! let response = layer.layer(handler).oneshot(too_late).await?;
+//! assert_eq!((response.status().as_u16(), layer.handle().expired()), (503, 1));
+//! # Ok::<_, Infallible>(()) }).unwrap();
+//! ```
+
 mod alarm;
 mod body;
 mod counters;

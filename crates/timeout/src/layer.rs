@@ -212,7 +212,7 @@ impl fmt::Debug for Settings {
             .field("min_useful", &self.min_useful)
             .field("shared", &self.shared)
             .field("forward", &self.forward)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

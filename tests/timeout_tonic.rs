@@ -55,9 +55,14 @@ fn served(layer: TimeoutLayer) -> (Server, Timeouts) {
     (server, timeouts)
 }
 
-/// One that gives its calls all the time they could want.
-fn patient() -> Server {
-    served(TimeoutLayer::server(LONG)).0
+/// One without any limit, but for tonic's own timer.
+fn bare() -> Server {
+    let echo = EchoServer::new(Echo::new(Gate::new()));
+    Server::start(|listener| {
+        transport::Server::builder()
+            .add_service(echo)
+            .serve_with_incoming(TcpIncoming::from(listener))
+    })
 }
 
 fn channel(server: &Server) -> Channel {
@@ -197,7 +202,7 @@ async fn a_stream_that_a_server_cuts_off_says_why() {
 
 #[tokio::test]
 async fn a_stream_that_a_client_cuts_off_says_why() {
-    let server = patient();
+    let server = bare();
     for layer in [TimeoutLayer::client(3 * LIMIT), TimeoutLayer::client(3 * LIMIT).forward()] {
         let mut client = limited(&server, &layer);
         let numbers = client.count(CountRequest { to: 3, held: true }).await.unwrap().into_inner();
@@ -222,7 +227,7 @@ async fn each_method_may_have_a_limit_of_its_own() {
 
 /// A client's limit of 20 milliseconds, run out of often.
 async fn is_always_deadline_exceeded(layer: TimeoutLayer, wire: Option<Duration>) {
-    let server = patient();
+    let server = bare();
     let mut client = limited(&server, &layer);
     for timed_out in 1..=OFTEN {
         let mut request = tonic::Request::new(held());

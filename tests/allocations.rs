@@ -12,13 +12,13 @@ use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
+use http_body_util::{Empty, Full};
 use palisade::{
     Protocol, Rejection, RenderLayer,
     limit_concurrency::{LimitConcurrencyLayer, Release},
-    timeout::{BodyLimit, TimeoutLayer},
+    timeout::{BodyLimit, RequestBodyTimeoutLayer, TimeoutLayer},
 };
-use tower::{Layer, Service};
+use tower::{Layer, Service, service_fn};
 
 #[derive(Clone)]
 struct Answers;
@@ -99,15 +99,30 @@ fn a_timeout_allocates_nothing_where_no_deadline_is_shared() {
     allocates_nothing(&layer.with_body(BodyLimit::Idle(Duration::from_secs(1))));
 }
 
-/// One for the extensions, which the test's requests come without, and one for the deadline in them.
+/// One for the deadline, one for the word that it is enforced, and what the extensions need for those,
+/// which the test's requests come without.
 #[test]
-fn a_shared_deadline_allocates_twice_at_most() {
+fn a_shared_deadline_allocates_four_times_at_most() {
     let layer = TimeoutLayer::server(Duration::from_secs(60)).shared();
     let bare = allocated(Answers, requests);
     let layered = allocated(layer.layer(Answers), requests);
     for (bare, layered) in bare.into_iter().zip(layered) {
-        assert!(layered.count_total <= bare.count_total + 3, "{layered:?} against {bare:?}");
+        assert!(layered.count_total <= bare.count_total + 4, "{layered:?} against {bare:?}");
     }
+}
+
+#[test]
+fn a_request_without_a_body_is_never_slow_and_allocates_nothing() {
+    let layer = RequestBodyTimeoutLayer::new(Duration::from_secs(60));
+    let without = service_fn(|request: Request<_>| Answers.call(request.map(|_| ())));
+    let mut service = layer.layer(without);
+    let mut send = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        let answer = pin!(service.call(Request::new(Empty::<Bytes>::new()))).poll(&mut cx);
+        assert!(matches!(answer, Poll::Ready(Ok(_))));
+    };
+    send();
+    assert_eq!(measure(send).count_total, 0);
 }
 
 #[test]

@@ -26,18 +26,15 @@ use http::{Extensions, Request};
 /// Deadline::at(now + Duration::from_secs(9)).attach(request.extensions_mut());
 /// assert_eq!(Deadline::of(&request), Some(deadline));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Deadline {
-    at: Instant,
-    enforced: bool,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline(Instant);
 
 impl Deadline {
-    /// A deadline at this moment, which nobody enforces yet.
+    /// A deadline at this moment.
     #[inline]
     #[must_use]
     pub const fn at(at: Instant) -> Self {
-        Self { at, enforced: false }
+        Self(at)
     }
 
     /// The deadline of `request`, if it has one.
@@ -50,40 +47,21 @@ impl Deadline {
     #[inline]
     #[must_use]
     pub const fn instant(self) -> Instant {
-        self.at
+        self.0
     }
 
     /// The time that is left at `now`; zero once it has passed.
     #[inline]
     #[must_use]
     pub fn remaining(self, now: Instant) -> Duration {
-        self.at.saturating_duration_since(now)
+        self.0.saturating_duration_since(now)
     }
 
-    /// The nearer of the two; of two at the same moment the one that is enforced.
+    /// The nearer of the two.
     #[inline]
     #[must_use]
     pub fn sooner(self, other: Self) -> Self {
-        let other_first = other.at < self.at || other.at == self.at && other.enforced;
-        if other_first { other } else { self }
-    }
-
-    /// The same deadline, of which whoever attaches it says: I will end the exchange then, body
-    /// included.
-    ///
-    /// Whoever finds it so needs no timer. That holds inside the exchange only, so a task that may
-    /// outlive it starts from `Deadline::at(deadline.instant())`.
-    #[inline]
-    #[must_use]
-    pub const fn enforced(self) -> Self {
-        Self { enforced: true, ..self }
-    }
-
-    /// Whether somebody further out ends the exchange at this moment.
-    #[inline]
-    #[must_use]
-    pub const fn is_enforced(self) -> bool {
-        self.enforced
+        self.min(other)
     }
 
     /// Puts it into a request's extensions, unless a nearer one is there.
@@ -127,10 +105,8 @@ mod tests {
     #[test]
     fn the_nearer_one_wins_whoever_comes_first() {
         let near = Deadline::at(now());
-        let far = Deadline::at(near.instant() + SECOND).enforced();
+        let far = Deadline::at(near.instant() + SECOND);
         assert_eq!((near.sooner(far), far.sooner(near)), (near, near));
-        let enforced = near.enforced();
-        assert_eq!((near.sooner(enforced), enforced.sooner(near)), (enforced, enforced));
         for [first, second] in [[near, far], [far, near]] {
             let mut request = Request::new(());
             first.attach(request.extensions_mut());

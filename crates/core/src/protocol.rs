@@ -28,14 +28,16 @@ impl Protocol {
     #[must_use]
     pub fn of(head: Head<'_>) -> Self {
         let headers = head.headers();
-        let grpc = if headers.is_empty() {
-            None
-        } else {
-            headers.get(CONTENT_TYPE).and_then(of_content_type)
-        };
-        match grpc {
+        let content_type = if headers.is_empty() { None } else { headers.get(CONTENT_TYPE) };
+        Self::by(head.method(), content_type)
+    }
+
+    /// The protocol of a request with this method and content type.
+    #[inline]
+    pub(crate) fn by(method: &Method, content_type: Option<&HeaderValue>) -> Self {
+        match content_type.and_then(of_content_type) {
             Some(grpc) => grpc,
-            None if head.method() == Method::HEAD => Self::HttpHead,
+            None if method == Method::HEAD => Self::HttpHead,
             None => Self::Http,
         }
     }

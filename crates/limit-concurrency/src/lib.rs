@@ -33,7 +33,9 @@
 //!
 //! * "Over" is when the server took the body's last frame, not when the client has read it. hyper
 //!   takes a body of a single frame at once, whatever its size; a body of many frames goes as slowly
-//!   as its reader, and holds its permit for as long. A reader that stalls for ever needs a timeout.
+//!   as its reader, and holds its permit for as long. No layer can end one that stalls for ever, since
+//!   the server stops asking for the body: over HTTP/1 that is for `TCP_USER_TIMEOUT` or another limit
+//!   of the socket; over HTTP/2 hyper has nothing for it.
 //! * Everything the layer is applied to is under the limit. On axum that includes the fallback, and
 //!   probes: route those outside of it.
 //! * A service that was ready and is then refused here stays ready: what the inner service reserved for

@@ -8,7 +8,10 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::coop::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// A time in nanoseconds, in one word; the longest is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +78,7 @@ impl Alarm {
     pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
-            return sleep.poll(cx);
+            return poll_whatever_the_budget(sleep, cx);
         }
         let at = match *this.due {
             Due::Never => return Poll::Pending,
@@ -90,8 +93,15 @@ impl Alarm {
         *this.due = Due::At(at);
         count::timer_operation();
         this.sleep.set(Some(sleep_until(at)));
-        this.sleep.as_pin_mut().map_or(Poll::Pending, |sleep| sleep.poll(cx))
+        this.sleep.as_pin_mut().map_or(Poll::Pending, |sleep| poll_whatever_the_budget(sleep, cx))
     }
+}
+
+/// A future that is always busy uses up its task's budget before the timer is asked, which tokio would
+/// then neither set nor look at: just those who need a limit would have none.
+#[inline]
+fn poll_whatever_the_budget(sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    Pin::new(&mut unconstrained(sleep)).poll(cx)
 }
 
 /// Rings when something was waited for in vain this long.
@@ -131,7 +141,7 @@ impl Patience {
             this.sleep.set(Some(sleep_until(due)));
         }
         while let Some(mut sleep) = this.sleep.as_mut().as_pin_mut() {
-            ready!(sleep.as_mut().poll(cx));
+            ready!(poll_whatever_the_budget(sleep.as_mut(), cx));
             if sleep.deadline() >= due {
                 break;
             }

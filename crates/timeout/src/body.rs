@@ -8,20 +8,27 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use palisade_core::{BoxError, Protocol};
+use palisade_core::{BoxError, Id, Protocol};
 use pin_project::pin_project;
 
-use crate::{BodyLimit, alarm::Due, refusal::Refusal, watch::Watch};
+use crate::{
+    refusal::{Answer, Caller, Refusal},
+    watch::Watch,
+};
 
 /// The body of an answer: the inner service's until the time is up, or a refusal's own.
 ///
 /// A body that is cut off ends, for gRPC, with trailers that say so. For HTTP it fails with a
 /// [`Rejection`](crate::Rejection): a server then closes an HTTP/1 connection and resets an HTTP/2
-/// stream, which is the only way to say that what came is not all. gRPC-Web has its trailers within
-/// its data and is cut off like HTTP.
+/// stream, which is all that there is to say that what came is not all; an HTTP/1.0 client that was not
+/// told a length cannot know. gRPC-Web has its trailers within its data and is cut off like HTTP.
 ///
-/// A body that is one frame, or that is read to its end without waiting, needs no timer. Any other
-/// has one, which is made when it first waits or with its second frame.
+/// A body that is one frame, or none, needs no timer unless it has to wait. Any other has one, which is
+/// made when it first waits or with its second frame.
+///
+/// # Panics
+///
+/// When it needs a timer outside of a tokio runtime, or in one without time.
 #[pin_project]
 pub struct ResponseBody<B> {
     #[pin]
@@ -34,7 +41,10 @@ enum State<B> {
         #[pin]
         body: B,
         watch: Watch,
-        refusal: Refusal,
+        // Apart, as in the future.
+        answer: Answer,
+        protocol: Protocol,
+        id: Option<Id>,
     },
     Own(Box<Full<Bytes>>),
     Cut,
@@ -42,13 +52,9 @@ enum State<B> {
 
 impl<B> ResponseBody<B> {
     #[inline]
-    pub(crate) fn new(body: B, due: Due, limit: BodyLimit, refusal: Refusal) -> Self {
-        let watch = match limit {
-            BodyLimit::Within => Watch::within(due),
-            BodyLimit::Idle(limit) => Watch::Idle(limit),
-            BodyLimit::Excluded => Watch::Off,
-        };
-        Self { state: State::Inner { body, watch, refusal } }
+    pub(crate) fn new(body: B, watch: Watch, answer: Answer, caller: Caller) -> Self {
+        let Caller { protocol, id } = caller;
+        Self { state: State::Inner { body, watch, answer, protocol, id } }
     }
 
     pub(crate) fn own(body: Full<Bytes>) -> Self {
@@ -71,20 +77,23 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut state = self.project().state;
         let refusal = match state.as_mut().project() {
-            StateProj::Inner { mut body, watch, refusal } => {
+            StateProj::Inner { mut body, watch, answer, protocol, id } => {
                 let polled = body.as_mut().poll_frame(cx);
                 let time = match &polled {
                     Poll::Pending => watch.poll(cx),
                     Poll::Ready(Some(Ok(frame))) if frame.is_data() && !body.is_end_stream() => {
-                        watch.poll_with_frame(cx)
+                        watch.poll_with_frame(frame, cx)
                     }
-                    // It is over.
-                    Poll::Ready(_) => Poll::Pending,
+                    Poll::Ready(_) => {
+                        // It is over, whatever it still says.
+                        *watch = Watch::Off;
+                        Poll::Pending
+                    }
                 };
                 if time.is_pending() {
                     return polled.map_err(Into::into);
                 }
-                *refusal
+                Refusal::new(*answer, Caller { protocol: *protocol, id: *id })
             }
             StateProj::Own(own) => {
                 let frame = ready!(Pin::new(&mut **own).poll_frame(cx));

@@ -3,18 +3,27 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, header::CONTENT_TYPE};
 use http_body::Body;
-use palisade_core::{Protocol, Rejection};
+use palisade_core::{Id, Protocol, Rejection};
 use pin_project::pin_project;
 use tokio::time::Instant;
 
-use crate::{BodyLimit, ResponseBody, alarm::Alarm, refusal::Refusal, term::Term};
+use crate::{
+    ResponseBody,
+    alarm::Alarm,
+    layer::Settings,
+    refusal::{Answer, Caller, Refusal},
+    term::Term,
+    watch::Watch,
+    wire,
+};
 
 /// The answer to a request: the inner service's, or, when the time is up, a refusal.
 ///
@@ -26,6 +35,8 @@ use crate::{BodyLimit, ResponseBody, alarm::Alarm, refusal::Refusal, term::Term}
 ///
 /// When it has to wait outside of a tokio runtime, or in one without time; and when it is polled
 /// again after it was ready.
+///
+/// It holds a timer, so it is never `Unpin`.
 #[pin_project]
 pub struct ResponseFuture<F> {
     #[pin]
@@ -40,8 +51,11 @@ enum State<F> {
         #[pin]
         alarm: Alarm,
         transport_gives_up: Option<Instant>,
-        body: BodyLimit,
-        refusal: Refusal,
+        watch: Watch,
+        // What makes a refusal, apart: to copy it whole is to wait for its single fields' writes.
+        answer: Answer,
+        protocol: Protocol,
+        id: Option<Id>,
     },
     Refused {
         rejection: Option<Rejection>,
@@ -51,10 +65,21 @@ enum State<F> {
 
 impl<F> ResponseFuture<F> {
     #[inline]
-    pub(crate) fn new(future: F, term: Term, body: BodyLimit, refusal: Refusal) -> Self {
-        let Term { due, transport_gives_up } = term;
-        let alarm = Alarm::new(due);
-        Self { state: State::Running { future, alarm, transport_gives_up, body, refusal } }
+    pub(crate) fn new(future: F, term: Term, settings: &Settings, caller: Caller) -> Self {
+        let Term { due, watch, transport_gives_up } = term;
+        let Caller { protocol, id } = caller;
+        let (alarm, answer) = (Alarm::new(due), settings.answer);
+        Self {
+            state: State::Running {
+                future,
+                alarm,
+                transport_gives_up,
+                watch,
+                answer,
+                protocol,
+                id,
+            },
+        }
     }
 
     pub(crate) fn refused(rejection: Rejection, protocol: Protocol) -> Self {
@@ -73,31 +98,53 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        let refusal = match state.as_mut().project() {
-            StateProj::Running { future, alarm, transport_gives_up, body, refusal } => {
+        match state.as_mut().project() {
+            StateProj::Running {
+                future,
+                alarm,
+                transport_gives_up,
+                watch,
+                answer,
+                protocol,
+                id,
+            } => {
                 let polled = future.poll(cx);
                 let due = alarm.due();
+                let answer = *answer;
+                let mut caller = Caller { protocol: *protocol, id: *id };
                 let up = match &polled {
-                    Poll::Ready(answer) => gave_up(answer, *transport_gives_up),
+                    Poll::Ready(ready) => gave_up(ready, *transport_gives_up),
                     Poll::Pending => alarm.poll(cx).is_ready(),
                 };
-                if !up {
-                    return polled.map_ok(|response| {
-                        response.map(|inner| ResponseBody::new(inner, due, *body, *refusal))
-                    });
+                if up {
+                    // First of all whatever the inner future holds is given back.
+                    state.set(State::Refused { rejection: None, protocol: caller.protocol });
+                    let rejection = Refusal::new(answer, caller).timed_out();
+                    return Poll::Ready(Ok(respond(rejection, caller.protocol)));
                 }
-                *refusal
+                if let Poll::Ready(Ok(response)) = &polled
+                    && caller.protocol == Protocol::Grpc
+                    && says_it_is_something_else(response)
+                {
+                    // What is not gRPC cannot end with a status.
+                    caller.protocol = Protocol::Http;
+                }
+                polled.map_ok(|response| {
+                    let watch = mem::replace(watch, Watch::Off).begun(due);
+                    response.map(|inner| ResponseBody::new(inner, watch, answer, caller))
+                })
             }
             StateProj::Refused { rejection, protocol } => {
                 let rejection = rejection.take().expect("polled after it was ready");
-                return Poll::Ready(Ok(rejection.respond(*protocol).map(ResponseBody::own)));
+                Poll::Ready(Ok(respond(rejection, *protocol)))
             }
-        };
-        // First of all whatever the inner future holds is given back.
-        state.set(State::Refused { rejection: None, protocol: refusal.protocol });
-        let response = refusal.timed_out().respond(refusal.protocol);
-        Poll::Ready(Ok(response.map(ResponseBody::own)))
+        }
     }
+}
+
+#[cold]
+fn respond<B>(rejection: Rejection, protocol: Protocol) -> Response<ResponseBody<B>> {
+    rejection.respond(protocol).map(ResponseBody::own)
 }
 
 /// Whether this comes from a transport or a server that knows the time, and found it up before we did.
@@ -106,16 +153,22 @@ where
 /// transport says if that is slow to look.
 #[inline]
 fn gave_up<B, E>(answer: &Result<Response<B>, E>, at: Option<Instant>) -> bool {
-    at.is_some_and(|at| {
-        let may_be = answer.as_ref().map_or(true, |response| {
-            response.headers().get(GRPC_STATUS).is_some_and(|status| status == CANCELLED)
-        });
-        may_be && at <= Instant::now()
+    at.is_some_and(|at| may_have_given_up(answer) && at <= Instant::now())
+}
+
+fn may_have_given_up<B, E>(answer: &Result<Response<B>, E>) -> bool {
+    answer.as_ref().map_or(true, |response| {
+        response.headers().get(&wire::GRPC_STATUS).is_some_and(|status| status == CANCELLED)
     })
 }
 
-const GRPC_STATUS: &str = "grpc-status";
 const CANCELLED: &str = "1";
+
+/// Whether the answer to a gRPC request is, by its own word, no gRPC.
+fn says_it_is_something_else<B>(response: &Response<B>) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| !value.as_bytes().starts_with(b"application/grpc"))
+}
 
 impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use http::{HeaderName, StatusCode};
 use palisade_core::{GrpcCode, Head};
 use tower_layer::Layer;
 
-use crate::{Timeout, Timeouts, alarm::Nanos, counters::Tally, refusal::Answer};
+use crate::{Timeout, Timeouts, refusal::Answer, watch::Bound};
 
 /// Bounds what an exchange may take, head and body.
 ///
@@ -18,13 +18,12 @@ pub struct TimeoutLayer {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
-    pub(crate) tally: Tally,
     pub(crate) answer: Answer,
-    pub(crate) body: BodyLimit,
+    pub(crate) body: Bound,
     pub(crate) by: Option<Arc<dyn Fn(Head<'_>) -> Option<Duration> + Send + Sync>>,
     pub(crate) header: Option<TimeHeader>,
     pub(crate) max: Option<Duration>,
-    pub(crate) min_useful: Nanos,
+    pub(crate) min_useful: Duration,
     pub(crate) shared: bool,
     pub(crate) forward: bool,
     /// Whether a request without headers and extensions must be looked at all the same.
@@ -74,14 +73,17 @@ impl TimeoutLayer {
         let timeouts = Timeouts::new(limit);
         Self {
             settings: Arc::new(Settings {
-                tally: timeouts.counters().tally(),
+                answer: Answer {
+                    status,
+                    grpc_code: GrpcCode::DeadlineExceeded,
+                    tally: timeouts.counters().tally(),
+                },
                 timeouts,
-                answer: Answer { status, grpc_code: GrpcCode::DeadlineExceeded },
-                body: BodyLimit::default(),
+                body: BodyLimit::default().into(),
                 by: None,
                 header: None,
                 max: None,
-                min_useful: Nanos::ZERO,
+                min_useful: Duration::ZERO,
                 shared: false,
                 forward: false,
                 looks: false,
@@ -124,10 +126,12 @@ impl TimeoutLayer {
     /// Bounds response bodies like this instead of [within](BodyLimit::Within) the exchange's time.
     #[must_use]
     pub fn with_body(self, limit: BodyLimit) -> Self {
-        self.with(|settings| settings.body = limit)
+        self.with(|settings| settings.body = limit.into())
     }
 
     /// Asks for the limit of each request; `None` is the layer's own, [`Duration::MAX`] no limit.
+    ///
+    /// Callers cannot ask for more than this says, whatever [`with_max`](Self::with_max) allows.
     ///
     /// On axum, a layer that is applied to a whole `Router` runs once the route is known, and finds
     /// the `MatchedPath` in the extensions.
@@ -154,7 +158,7 @@ impl TimeoutLayer {
 
     /// Lets callers ask for up to this, even if that is more than the layer's own limit.
     ///
-    /// By default they can only ask for less.
+    /// By default they can only ask for less. `grpc-timeout` is believed of everybody.
     #[must_use]
     pub fn with_max(self, max: Duration) -> Self {
         self.with(|settings| settings.max = Some(max))
@@ -162,17 +166,19 @@ impl TimeoutLayer {
 
     /// Refuses requests that have less time left than this: nothing useful can be done in it.
     ///
-    /// By default only those that have none.
+    /// By default only those that have none. It is for the time that callers give: a limit of the layer
+    /// that is shorter is a limit all the same.
     #[must_use]
     pub fn with_min_useful(self, least: Duration) -> Self {
-        self.with(|settings| settings.min_useful = least.into())
+        self.with(|settings| settings.min_useful = least)
     }
 
     /// Puts the [`Deadline`](crate::Deadline) of each exchange into the request's extensions, where
     /// retries, other timeouts and the handler find it.
     ///
-    /// One that the caller asked for is put there in any case. It costs a clock read, and an
-    /// allocation where no deadline was before.
+    /// One that the caller asked for is put there in any case, and one that bounds the head alone never
+    /// is, since a deadline is for the whole. It costs a clock read, and allocations where no deadline was
+    /// before.
     #[must_use]
     pub fn shared(self) -> Self {
         self.with(|settings| settings.shared = true)
@@ -181,13 +187,13 @@ impl TimeoutLayer {
     /// Tells the next hop how much time is left, anew for each call: in `grpc-timeout` for gRPC, else
     /// in the [header](Self::with_header), if one is set, in seconds.
     ///
-    /// Told is [a little less](crate::HOP_SLACK) than what is left, so that the next hop's answer
-    /// arrives before we give up. What is not bounded is told without the header, even if the
-    /// request came with one.
+    /// Told is [a little less](crate::HOP_SLACK) than what is left of the whole exchange, so that the next
+    /// hop's answer arrives before we give up. What is not bounded is told without the header, even if
+    /// the request came with one.
     ///
-    /// A gRPC transport that gives up by itself at the time it is told, as tonic's `Channel` does,
-    /// gives its own error (`CANCELLED`, by tonic), and tonic's server answers `CANCELLED`. An error or
-    /// a `CANCELLED` that comes when the time we told is up is therefore answered as any timeout.
+    /// A gRPC transport or server that gives up at the time it is told, as tonic's do, fails or answers
+    /// `CANCELLED`. Since that is our own time that was up, an error or a `CANCELLED` to a gRPC request
+    /// that carried `grpc-timeout`, once that time is up, is answered as any timeout.
     #[must_use]
     pub fn forward(self) -> Self {
         self.with(|settings| settings.forward = true)

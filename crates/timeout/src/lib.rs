@@ -22,11 +22,12 @@
 //! # What it costs
 //!
 //! An answer that is there at once: no timer, no clock, no allocation, no lock. One that has to be
-//! waited for: a timer, made at the first wait, within the future. A body that is one frame, or is read
-//! without waiting, needs none; another has its own, in an allocation, since every response would have
-//! to carry its hundred bytes otherwise. Frames cost no timer operation. Where a deadline came with the
-//! request, is [`shared`](TimeoutLayer::shared) or [forwarded](TimeoutLayer::forward), the clock is
-//! read once.
+//! waited for: a timer, made at the first wait, within the future. A body of one frame needs none
+//! unless it waits; any other has its own, in an allocation, since every response would have to carry
+//! its hundred bytes otherwise. Frames cost no timer operation; between frames, an
+//! [idle limit](BodyLimit::Idle) reads the clock once for each wait. Where a deadline came with the
+//! request, is [`shared`](TimeoutLayer::shared) or [forwarded](TimeoutLayer::forward), the clock is read
+//! once, and what is attached to the request or written into its headers is allocated.
 //!
 //! # Where it stands
 //!
@@ -37,25 +38,32 @@
 //! # Where the time comes from
 //!
 //! 1. A [`Deadline`] in the request's extensions: from a layer further out, or from your own code.
-//! 2. Else `grpc-timeout`, to gRPC's grammar: 1 to 8 digits and a unit.
-//! 3. Else [a header of your choice](TimeoutLayer::with_header), if its sender is trusted.
-//! 4. The layer's own limit, or what [`by`](TimeoutLayer::by) says for this request.
+//! 2. `grpc-timeout`, to gRPC's grammar: 1 to 8 digits and a unit. Else
+//!    [a header of your choice](TimeoutLayer::with_header), if its sender is trusted.
+//! 3. The layer's own limit, or what [`by`](TimeoutLayer::by) says for this request.
 //!
-//! The nearest counts. 2 and 3 may bring it nearer than the layer's own, and further away up to
-//! [`with_max`](TimeoutLayer::with_max). A header that cannot be understood is as good as none, and
-//! logged at `debug`.
+//! The nearest counts. A caller may ask for less than the layer's own limit, and for more up to
+//! [`with_max`](TimeoutLayer::with_max), but not where `by` has spoken. A header that cannot be
+//! understood is as good as none, and logged at `debug`. 1 and 2 bound the whole exchange, also where
+//! [`with_body`](TimeoutLayer::with_body) lets 3 bound the head alone.
 //!
 //! # Good to know
 //!
-//! * Time begins with the exchange's first wait; of a deadline that is shared, at the call. Waiting for
-//!   readiness comes before, and is nobody's: there is no request yet.
+//! * Time begins with the exchange's first wait, or with the second frame of a body that never waits; of
+//!   a deadline that came or goes with the request, at the call. Waiting for readiness comes before, and
+//!   is nobody's: there is no request yet.
 //! * The inner service is asked first: an answer that is there in the same tick wins.
-//! * Dropping a future stops it at the `await` where it stands. Tasks that it spawned go on, and so
-//!   does what runs in `spawn_blocking`: hand them the [`Deadline`].
+//! * Dropping a future stops it at the `await` where it stands. Tasks that it spawned go on, and so does
+//!   what runs in `spawn_blocking`: hand them the [`Deadline`], as also the requests they send.
+//! * Of two of these layers around one request, where the outer one shares its deadline, only the nearer
+//!   one has a timer. A middleware between them that spawns the inner call as a task of its own takes it
+//!   out of the outer one's reach, and must bound it itself.
 //! * tokio's timers tick in milliseconds.
-//! * A body is only cut off when the server asks for its next frame. A client that does not read keeps
-//!   the server from asking: that is for TCP's and HTTP/2's own time limits.
+//! * A body is only cut off when the server asks for its next frame, and it does not ask while its client
+//!   does not read. Over HTTP/1 a client that never reads is for `TCP_USER_TIMEOUT` or another limit of
+//!   the socket; over HTTP/2 hyper has nothing for it.
 //! * A connection that was upgraded, a WebSocket say, is not bounded: its exchange ended with the 101.
+//! * Clones of a layer share its limit and its counters, whatever is set on them afterwards.
 //!
 //! # Example
 //!

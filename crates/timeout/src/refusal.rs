@@ -1,9 +1,9 @@
 //! What is said when the time is up.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use http::StatusCode;
-use palisade_core::{GrpcCode, Head, Id, Protocol, Reason, Rejection, Sent, log::RefusalLog};
+use palisade_core::{GrpcCode, Id, Protocol, Reason, Rejection, Sent, log::RefusalLog};
 use tokio::time::Instant;
 
 use crate::counters::{Counters, Tally};
@@ -23,34 +23,43 @@ pub(crate) const LAYER: &str = "timeout";
 /// One for the program, so that its bound does not grow with the number of layers.
 static LOG: RefusalLog = RefusalLog::new(LAYER);
 
-/// How a layer answers; small enough to be copied along.
+/// How a layer answers, and where it counts that; small enough to be copied along.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) grpc_code: GrpcCode,
+    pub(crate) tally: Tally,
+}
+
+/// What a refusal must know of whoever asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) protocol: Protocol,
+    pub(crate) id: Option<Id>,
 }
 
 /// All that is known of an exchange once its request has moved on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
     pub(crate) answer: Answer,
-    pub(crate) tally: Tally,
     pub(crate) protocol: Protocol,
     id: Option<Id>,
 }
 
 impl Refusal {
     #[inline]
-    pub(crate) fn new(answer: Answer, tally: Tally, head: Head<'_>) -> Self {
-        Self { answer, tally, protocol: Protocol::of(head), id: Id::of(head) }
+    pub(crate) fn new(answer: Answer, caller: Caller) -> Self {
+        let Caller { protocol, id } = caller;
+        Self { answer, protocol, id }
     }
 
     /// Nobody waits for the answer any more, or will when it is there.
     #[cold]
-    pub(crate) fn expired(&self) -> Rejection {
+    pub(crate) fn expired(&self, counters: &Counters) -> Rejection {
+        counters.expired.fetch_add(1, Relaxed);
         let rejection = Rejection::new(DEADLINE_EXPIRED, self.answer.status)
             .with_detail("The time allowed for this request was over before it could be started.");
-        self.tell(rejection, |counters| &counters.expired)
+        self.tell(rejection)
     }
 
     /// The answer has not come in time.
@@ -59,7 +68,8 @@ impl Refusal {
         let rejection = Rejection::new(TIMED_OUT, self.answer.status)
             .with_sent(Sent::Maybe)
             .with_detail("The answer did not come in the time allowed for this request.");
-        self.tell(rejection, |counters| &counters.timed_out)
+        self.answer.tally.count(|counters| &counters.timed_out);
+        self.tell(rejection)
     }
 
     /// The answer has begun in time and not come to its end.
@@ -68,7 +78,8 @@ impl Refusal {
         let rejection = Rejection::new(TIMED_OUT, self.answer.status)
             .with_sent(Sent::Yes)
             .with_detail("The answer did not end in the time allowed for this request.");
-        self.tell(rejection, |counters| &counters.cut)
+        self.answer.tally.count(|counters| &counters.cut);
+        self.tell(rejection)
     }
 
     /// The request itself has not come to its end.
@@ -77,15 +88,11 @@ impl Refusal {
         let rejection = Rejection::new(REQUEST_STALLED, self.answer.status)
             .with_sent(Sent::Maybe)
             .with_detail("Nothing more of this request came for too long.");
-        self.tell(rejection, |counters| &counters.timed_out)
+        self.answer.tally.count(|counters| &counters.timed_out);
+        self.tell(rejection)
     }
 
-    fn tell(
-        &self,
-        rejection: Rejection,
-        counter: impl FnOnce(&Counters) -> &AtomicU64,
-    ) -> Rejection {
-        self.tally.count(counter);
+    fn tell(&self, rejection: Rejection) -> Rejection {
         let rejection = rejection.with_grpc_code(self.answer.grpc_code);
         let rejection = match self.id {
             Some(id) => rejection.with_id(id),

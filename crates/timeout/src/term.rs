@@ -1,16 +1,16 @@
 //! How long an exchange may take, and who is told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant as Moment};
 
-use http::{HeaderMap, HeaderValue, Request};
-use palisade_core::{Deadline, Head, Protocol};
+use http::{Extensions, HeaderMap, HeaderValue, Request};
+use palisade_core::{Deadline, Glance, Head, Protocol};
 use tokio::time::Instant;
 
 use crate::{
-    BodyLimit,
     alarm::{Due, Nanos},
     layer::{Settings, TimeHeader},
     refusal::LAYER,
+    watch::{Bound, Watch},
     wire,
 };
 
@@ -21,98 +21,163 @@ use crate::{
 pub const HOP_SLACK: Duration = Duration::from_millis(5);
 
 /// When an exchange is over, at the latest.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Term {
-    /// When this layer has to end it.
+    /// When this layer has to end it, if there is no answer by then.
     pub(crate) due: Due,
+    /// What bounds the answer's body.
+    pub(crate) watch: Watch,
     /// When a gRPC transport that was told how much time there is gives up by itself.
     pub(crate) transport_gives_up: Option<Instant>,
 }
 
-impl Term {
-    /// The term of a request of which nobody else says or is told anything, and which need not be
-    /// refused.
-    #[inline]
-    pub(crate) fn without_clock(head: Head<'_>, settings: &Settings) -> Option<Self> {
-        let own = if settings.looks || !head.extensions().is_empty() || !head.headers().is_empty() {
-            if settings.shared
-                || settings.forward
-                || head.extensions().get::<Deadline>().is_some()
-                || asked(head, settings).is_some()
-            {
-                return None;
-            }
-            own(head, settings)
+/// What has a say in how long an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Say {
+    /// Only the layer, which allows this much.
+    Own(Nanos),
+    /// Others too, or others are to be told: it is a matter of what the time is.
+    Clock(Asked),
+}
+
+/// For how much time the caller asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// In `grpc-timeout`, which a gRPC transport reads as well.
+    grpc: Option<Duration>,
+    /// In the layer's header.
+    header: Option<Duration>,
+}
+
+impl Asked {
+    fn time(self) -> Option<Duration> {
+        self.grpc.or(self.header)
+    }
+}
+
+impl Say {
+    /// Who has it for a request with this head, at which the layer took a glance.
+    pub(crate) fn of(head: Head<'_>, glance: &Glance<'_>, settings: &Settings) -> Self {
+        let asked = asked(head, glance, settings);
+        let inherits = || head.extensions().get::<Deadline>().is_some();
+        if asked.time().is_some() || settings.shared || settings.forward || inherits() {
+            Self::Clock(asked)
         } else {
-            settings.timeouts.counters().limit()
-        };
+            Self::Own(own(head, settings).0)
+        }
+    }
+}
+
+impl Term {
+    /// The term of a request that has this long, as far as nobody else says or is told anything;
+    /// `None` if that is too little to begin.
+    #[inline]
+    pub(crate) fn without_clock(own: Nanos, settings: &Settings) -> Option<Self> {
         let due = if own == Nanos::FOREVER { Due::Never } else { Due::In(own) };
-        settings.is_useful(own).then_some(Self { due, transport_gives_up: None })
+        let watch = Watch::new(settings.body, due);
+        (own > Nanos::ZERO).then_some(Self { due, watch, transport_gives_up: None })
     }
 
     /// The term of any request, which is told of it where the layer is to; `None` if it is too late
     /// to begin.
     pub(crate) fn with_clock<B>(
         request: &mut Request<B>,
+        asked: Asked,
         settings: &Settings,
         protocol: Protocol,
     ) -> Option<Self> {
         let now = Instant::now();
-        let head = Head::of(request);
-        let inherited = Deadline::of(request);
-        let asked = if inherited.is_none() { asked(head, settings) } else { None };
-        let own = Duration::from(own(head, settings));
-        let limit = asked.map_or(own, |asked| asked.min(settings.max.unwrap_or(own)));
-        let mine = now.checked_add(limit).map(|at| Deadline::at(at.into_std()));
-        let nearest = match (inherited, mine) {
-            (Some(inherited), Some(mine)) => Some(inherited.sooner(mine)),
-            (one, other) => one.or(other),
+        let (own, at_most) = own(Head::of(request), settings);
+        let after = |time: Duration| now.checked_add(time).map(Instant::into_std);
+        let inherited = Deadline::of(request).map(Deadline::instant);
+        let enforced = request.extensions().get::<Enforced>().map(|enforced| enforced.0);
+
+        let limit = asked.time().map_or(own, |asked| Nanos::from(asked).min(at_most));
+        let head = nearest(inherited, after(limit.into()));
+        // Where the layer does not bound bodies by its limit, callers still bound the whole by theirs.
+        let whole = if settings.body == Bound::Within {
+            head
+        } else {
+            let asked = asked.time().map(|asked| asked.min(settings.max.unwrap_or(asked)));
+            nearest(inherited, asked.and_then(after))
         };
-        let left = nearest.map(|nearest| nearest.remaining(now.into_std()));
-        if !settings.is_useful(left.map_or(Nanos::FOREVER, Into::into)) {
+
+        let left = |at: Option<Moment>| at.map(|at| at.saturating_duration_since(now.into_std()));
+        let least = Nanos::from(settings.min_useful).min(own);
+        let useful = left(head).is_none_or(|left| left >= least.into() && !left.is_zero());
+        if own == Nanos::ZERO || !useful {
             return None;
         }
+
         // Whoever ends the exchange further out needs no help.
-        let due = match nearest {
-            Some(nearest) if !nearest.is_enforced() => Due::At(nearest.instant().into()),
+        let due = |at: Option<Moment>| match at {
+            Some(at) if enforced.is_none_or(|enforced| at < enforced) => Due::At(at.into()),
             _ => Due::Never,
         };
-        if let (Due::At(at), true) =
-            (due, settings.shared || asked.is_some() || inherited.is_some())
+        if let (Some(at), Due::At(_)) = (whole, due(whole))
+            && (settings.shared || asked.time().is_some() || inherited.is_some())
         {
-            let deadline = Deadline::at(at.into_std());
-            let whole = settings.body == BodyLimit::Within;
-            let deadline = if whole { deadline.enforced() } else { deadline };
-            deadline.attach(request.extensions_mut());
+            Deadline::at(at).attach(request.extensions_mut());
+            Enforced(at).attach(request.extensions_mut());
         }
-        let mut told = left.filter(|_| asked.is_some());
+
+        let mut told = asked.grpc;
         if settings.forward {
-            told = left.map(|left| left.saturating_sub(HOP_SLACK.min(left / 10)));
+            told = left(whole).map(|left| left.saturating_sub(HOP_SLACK.min(left / 10)));
             tell(request.headers_mut(), told, settings, protocol);
         }
         let told = told.filter(|_| protocol.is_grpc());
-        Some(Self { due, transport_gives_up: told.and_then(|told| now.checked_add(told)) })
+        Some(Self {
+            due: due(head),
+            watch: Watch::new(settings.body, due(whole)),
+            transport_gives_up: told.and_then(|told| now.checked_add(told)),
+        })
     }
 }
 
-/// The layer's own limit for this request.
-fn own(head: Head<'_>, settings: &Settings) -> Nanos {
-    match settings.by.as_ref().and_then(|by| by(head)) {
-        Some(own) => own.into(),
-        None => settings.timeouts.counters().limit(),
+/// In the extensions of a request that one of these layers will end at this moment, body included.
+///
+/// It stays within the crate, so that it does not go along where a [`Deadline`] is handed on, to
+/// another request or into a task of its own, which that layer will not end.
+#[derive(Clone, Copy)]
+struct Enforced(Moment);
+
+impl Enforced {
+    fn attach(self, extensions: &mut Extensions) {
+        match extensions.get_mut::<Self>() {
+            Some(present) => *present = Self(present.0.min(self.0)),
+            None => {
+                extensions.insert(self);
+            }
+        }
     }
+}
+
+fn nearest(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    [one, other].into_iter().flatten().min()
+}
+
+/// The layer's own limit for this request, and the most that its caller may ask for.
+fn own(head: Head<'_>, settings: &Settings) -> (Nanos, Nanos) {
+    if let Some(own) = settings.by.as_ref().and_then(|by| by(head)) {
+        return (own.into(), own.into());
+    }
+    let own = settings.timeouts.counters().limit();
+    (own, settings.max.map_or(own, Nanos::from))
 }
 
 /// How long the caller says that it waits.
-fn asked(head: Head<'_>, settings: &Settings) -> Option<Duration> {
-    if let Some(value) = head.headers().get(&wire::GRPC_TIMEOUT) {
+fn asked(head: Head<'_>, glance: &Glance<'_>, settings: &Settings) -> Asked {
+    let grpc = glance.grpc_timeout.and_then(|value| {
         let accepted = "1 to 8 digits and one of H, M, S, m, u, n";
-        return wire::parse_grpc(value).or_else(|| invalid("grpc-timeout", value, accepted));
-    }
-    let TimeHeader { name, trusted } = settings.header.as_ref()?;
-    let value = head.headers().get(name).filter(|_| trusted(head))?;
-    let accepted = "a number of seconds, or one with ms, s, m or h";
-    wire::parse_time(value).or_else(|| invalid(name.as_str(), value, accepted))
+        wire::parse_grpc(value).or_else(|| invalid("grpc-timeout", value, accepted))
+    });
+    let header = settings.header.as_ref().and_then(|TimeHeader { name, trusted }| {
+        let value = head.headers().get(name).filter(|_| trusted(head))?;
+        let accepted = "a number of seconds, or one with ms, s, m or h";
+        wire::parse_time(value).or_else(|| invalid(name.as_str(), value, accepted))
+    });
+    Asked { grpc, header }
 }
 
 /// Tells of a header that cannot be understood and is therefore as good as none: a caller's mistake
@@ -130,24 +195,17 @@ fn invalid(header: &str, value: &HeaderValue, accepted: &str) -> Option<Duration
     None
 }
 
-impl Settings {
-    #[inline]
-    fn is_useful(&self, left: Nanos) -> bool {
-        left > Nanos::ZERO && left >= self.min_useful
-    }
-}
-
 /// Writes how much time there is over whatever the headers say.
 fn tell(headers: &mut HeaderMap, left: Option<Duration>, settings: &Settings, protocol: Protocol) {
-    let (name, format): (_, fn(Duration) -> HeaderValue) = if protocol.is_grpc() {
-        (&wire::GRPC_TIMEOUT, wire::format_grpc)
-    } else if let Some(header) = &settings.header {
-        (&header.name, wire::format_time)
-    } else {
-        return;
-    };
-    match left {
-        Some(left) => headers.insert(name, format(left)),
-        None => headers.remove(name),
-    };
+    headers.remove(&wire::GRPC_TIMEOUT);
+    let header = settings.header.as_ref().map(|header| &header.name);
+    if let Some(name) = header {
+        headers.remove(name);
+    }
+    let Some(left) = left else { return };
+    if protocol.is_grpc() {
+        headers.insert(&wire::GRPC_TIMEOUT, wire::format_grpc(left));
+    } else if let Some(name) = header {
+        headers.insert(name, wire::format_time(left));
+    }
 }

@@ -1,15 +1,43 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use crate::alarm::{Alarm, Due, Patience};
+use bytes::Bytes;
+use http_body::Frame;
+use pin_project::pin_project;
+
+use crate::{
+    BodyLimit,
+    alarm::{Alarm, Due, Nanos, Patience},
+};
+
+/// A [`BodyLimit`] in full words: a response passes through many hands, and each copies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    Within,
+    Idle(Nanos),
+    Excluded,
+}
+
+impl From<BodyLimit> for Bound {
+    fn from(limit: BodyLimit) -> Self {
+        match limit {
+            BodyLimit::Within => Self::Within,
+            BodyLimit::Idle(limit) => Self::idle(limit.into()),
+            BodyLimit::Excluded => Self::Excluded,
+        }
+    }
+}
+
+impl Bound {
+    /// Nothing has to be timed that may take for ever.
+    pub(crate) fn idle(limit: Nanos) -> Self {
+        if limit == Nanos::FOREVER { Self::Excluded } else { Self::Idle(limit) }
+    }
+}
 
 /// What bounds a body, and its timer, once it needs one.
-///
-/// Timers are boxed: else every response would carry their hundred bytes from hand to hand, and few
-/// need one.
 #[derive(Debug)]
 pub(crate) enum Watch {
     Off,
@@ -17,19 +45,43 @@ pub(crate) enum Watch {
     Within(Due),
     /// One frame has come, perhaps all there is.
     WithinMore(Due),
-    WithinSet(Pin<Box<Alarm>>),
     /// The time is up, and one frame went out that was there at that moment.
     Late,
-    Idle(Duration),
-    IdleSet(Pin<Box<Patience>>),
+    Idle(Nanos),
+    /// Boxed: else every response would carry the hundred bytes of a timer from hand to hand, and few
+    /// need one.
+    Set(Pin<Box<Timer>>),
+    /// Whichever is sooner.
+    Both(Box<[Self; 2]>),
+}
+
+#[derive(Debug)]
+#[pin_project(project = TimerProj)]
+pub(crate) enum Timer {
+    Within(#[pin] Alarm),
+    Idle(#[pin] Patience),
 }
 
 impl Watch {
+    /// `due` is when the layer, or others, end all of it.
     #[inline]
-    pub(crate) fn within(due: Due) -> Self {
-        match due {
-            Due::Never => Self::Off,
-            due => Self::Within(due),
+    pub(crate) fn new(bound: Bound, due: Due) -> Self {
+        match (bound, due) {
+            (Bound::Excluded, Due::Never | Due::In(_)) => Self::Off,
+            (Bound::Idle(limit), Due::Never | Due::In(_)) => Self::Idle(limit),
+            (Bound::Idle(limit), due) => {
+                Self::Both(Box::new([Self::Within(due), Self::Idle(limit)]))
+            }
+            (Bound::Within | Bound::Excluded, due) => Self::Within(due),
+        }
+    }
+
+    /// The head of the response is there, which was waited for until then at the latest.
+    #[inline]
+    pub(crate) fn begun(self, due: Due) -> Self {
+        match self {
+            Self::Within(Due::In(_)) => Self::Within(due),
+            watch => watch,
         }
     }
 
@@ -39,21 +91,30 @@ impl Watch {
         match self {
             Self::Off => Poll::Pending,
             Self::Late => Poll::Ready(()),
-            Self::WithinSet(alarm) => alarm.as_mut().poll(cx),
-            Self::IdleSet(patience) => patience.as_mut().poll(cx),
-            Self::Within(_) | Self::WithinMore(_) | Self::Idle(_) => self.set(cx),
+            Self::Set(timer) => match timer.as_mut().project() {
+                TimerProj::Within(alarm) => alarm.poll(cx),
+                TimerProj::Idle(patience) => patience.poll(cx),
+            },
+            Self::Within(_) | Self::WithinMore(_) | Self::Idle(_) | Self::Both(_) => self.set(cx),
         }
     }
 
     #[cold]
     fn set(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match *self {
-            Self::Within(due) | Self::WithinMore(due) => {
-                *self = Self::WithinSet(Box::pin(Alarm::new(due)));
+        let timer = match self {
+            Self::Within(Due::Never) | Self::WithinMore(Due::Never) => {
+                *self = Self::Off;
+                return Poll::Pending;
             }
-            Self::Idle(limit) => *self = Self::IdleSet(Box::pin(Patience::new(limit))),
-            Self::Off | Self::WithinSet(_) | Self::Late | Self::IdleSet(_) => {}
-        }
+            Self::Within(due) | Self::WithinMore(due) => Timer::Within(Alarm::new(*due)),
+            Self::Idle(limit) => Timer::Idle(Patience::new((*limit).into())),
+            Self::Both(both) => {
+                let [one, other] = both.each_mut().map(|watch| watch.poll(cx));
+                return if one.is_ready() { one } else { other };
+            }
+            Self::Off | Self::Late | Self::Set(_) => return self.poll(cx),
+        };
+        *self = Self::Set(Box::pin(timer));
         self.poll(cx)
     }
 
@@ -62,7 +123,11 @@ impl Watch {
     /// A body that never waits would not feel its timer. So it has one from its second frame on, and
     /// when that has rung, one more frame goes out and then at most what ends the body.
     #[inline]
-    pub(crate) fn poll_with_frame(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_with_frame(
+        &mut self,
+        frame: &Frame<Bytes>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         match self {
             Self::Off | Self::Idle(_) => {}
             Self::Within(due) => *self = Self::WithinMore(*due),
@@ -71,16 +136,24 @@ impl Watch {
                     *self = Self::Late;
                 }
             }
-            Self::WithinSet(alarm) => {
-                if alarm.has_rung() {
-                    *self = Self::Late;
-                }
+            Self::Set(timer) => match timer.as_mut().project() {
+                TimerProj::Within(alarm) if alarm.has_rung() => *self = Self::Late,
+                // Else one could keep a body open with nothing.
+                TimerProj::Idle(patience) if !is_empty(frame) => patience.rewarded(),
+                TimerProj::Within(_) | TimerProj::Idle(_) => {}
+            },
+            Self::Both(both) => {
+                let [one, other] = both.each_mut().map(|watch| watch.poll_with_frame(frame, cx));
+                return if one.is_ready() { one } else { other };
             }
             Self::Late => return Poll::Ready(()),
-            Self::IdleSet(patience) => patience.as_mut().rewarded(),
         }
         Poll::Pending
     }
+}
+
+fn is_empty(frame: &Frame<Bytes>) -> bool {
+    frame.data_ref().is_some_and(Bytes::is_empty)
 }
 
 #[cfg(test)]

@@ -151,20 +151,32 @@ async fn a_deadline_is_shared_if_it_came_from_outside_or_is_asked_to() {
     assert_eq!(asked.remaining(now()), SECOND);
     let own = deadline(&layer.clone().shared(), get()).unwrap();
     assert_eq!(own.remaining(now()), 2 * SECOND);
-    assert!(asked.is_enforced() && own.is_enforced());
     assert_eq!(deadline(&TimeoutLayer::server(Duration::MAX).shared(), get()), None);
-    let without_body = layer.shared().with_body(BodyLimit::Excluded);
-    assert!(!deadline(&without_body, get()).unwrap().is_enforced(), "the body is not bounded");
+}
+
+/// A limit of the head is nobody's deadline; what a caller asks for is one of the whole.
+#[tokio::test(start_paused = true)]
+async fn what_bounds_the_head_alone_is_not_shared() {
+    for limit in [BodyLimit::Excluded, BodyLimit::Idle(SECOND)] {
+        let layer = TimeoutLayer::server(2 * SECOND).with_body(limit).shared();
+        assert_eq!(Seen::through(&layer, get()).1, None);
+        let asked = Seen::through(&layer, grpc(&[("grpc-timeout", "5S")])).1.unwrap();
+        assert_eq!(asked.remaining(now()), 5 * SECOND);
+        let told = Seen::through(&layer.forward(), grpc(&[])).0;
+        assert!(!told.contains_key("grpc-timeout"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_only_comes_nearer() {
     let layer = TimeoutLayer::server(2 * SECOND);
-    for (inherited, expected) in [(ms(500), ms(500)), (9 * SECOND, 2 * SECOND)] {
-        let mut request = grpc(&[("grpc-timeout", "1m")]);
+    for (inherited, asked, expected) in
+        [(ms(500), "1S", ms(500)), (9 * SECOND, "1S", SECOND), (9 * SECOND, "5S", 2 * SECOND)]
+    {
+        let mut request = grpc(&[("grpc-timeout", asked)]);
         Deadline::at(now() + inherited).attach(request.extensions_mut());
         let deadline = Seen::through(&layer, request).1.unwrap();
-        assert_eq!(deadline.remaining(now()), expected, "the extension comes before the header");
+        assert_eq!(deadline.remaining(now()), expected);
     }
 }
 

@@ -5,16 +5,19 @@ mod support;
 
 use std::{
     convert::Infallible,
-    future::pending,
+    future::{Future, pending, poll_fn},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
+use http_body::Body;
 use http_body_util::{BodyExt, Channel, Empty, Full, channel::Sender};
 use palisade_core::{Rejection, Sent};
 use palisade_timeout::{
@@ -22,7 +25,7 @@ use palisade_timeout::{
     request_body::{RequestBody, ResponseBody},
 };
 use support::{SECOND, ms, passed};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 type Upload = Channel<Bytes, Infallible>;
@@ -120,12 +123,8 @@ async fn a_stall_wins_over_whatever_the_handler_makes_of_it_and_drops_the_handle
 #[tokio::test(start_paused = true)]
 async fn a_body_that_another_task_reads_stalls_the_answer_as_well() {
     let layer = RequestBodyTimeoutLayer::new(SECOND);
-    let handler = service_fn(async |request: Request<RequestBody<Upload>>| {
-        tokio::spawn(request.into_body().collect());
-        pending::<Result<Answer, Infallible>>().await
-    });
     let (_sender, request) = upload();
-    let (response, took) = passed(send(&layer, handler, request)).await;
+    let (response, took) = passed(send(&layer, service_fn(reads_elsewhere), request)).await;
     is_stall(&response, true);
     assert_eq!(took, SECOND);
 }
@@ -170,6 +169,76 @@ async fn a_request_without_a_body_is_never_slow() {
     });
     let request = Request::new(Empty::<Bytes>::new());
     assert_eq!(layer.layer(handler).oneshot(request).await.unwrap().status(), 200);
+}
+
+/// Never answers, and lets another task read what comes.
+async fn reads_elsewhere(request: Request<RequestBody<Upload>>) -> Result<Answer, Infallible> {
+    tokio::spawn(request.into_body().collect());
+    pending().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_in_another_task_than_before_is_woken() {
+    let (_sender, request) = upload();
+    let service = RequestBodyTimeoutLayer::new(SECOND).layer(service_fn(reads_elsewhere));
+    let mut answer = Box::pin(service.oneshot(request));
+    assert!(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending())).await);
+    let response = timeout(2 * SECOND, tokio::spawn(answer)).await.unwrap().unwrap();
+    is_stall(&response.unwrap(), true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handler_is_gone_while_the_future_is_still_there() {
+    let handlers = Arc::new(());
+    let handler = service_fn(|request: Request<RequestBody<Upload>>| {
+        let handler = Arc::clone(&handlers);
+        async move {
+            let answer = reads_elsewhere(request).await;
+            drop(handler);
+            answer
+        }
+    });
+    let (_sender, request) = upload();
+    let mut service = RequestBodyTimeoutLayer::new(SECOND).layer(handler);
+    let mut answer = pin!(service.ready().await.unwrap().call(request));
+    is_stall(&answer.as_mut().await.unwrap(), true);
+    assert_eq!(Arc::strong_count(&handlers), 1);
+}
+
+/// Else a task that is long over would live for as long as somebody keeps the body.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_kept_keeps_nobody_who_waited() {
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (keep, _kept) = tokio::sync::mpsc::unbounded_channel();
+    let handler = service_fn(|request: Request<RequestBody<Upload>>| {
+        keep.send(request.into_body()).unwrap();
+        pending::<Result<Answer, Infallible>>()
+    });
+    let (_sender, request) = upload();
+    let waits = Arc::new(Nobody);
+    let mut service = RequestBodyTimeoutLayer::new(SECOND).layer(handler);
+    let mut answer = Box::pin(service.ready().await.unwrap().call(request));
+    let waker = Waker::from(Arc::clone(&waits));
+    assert!(answer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop((answer, waker));
+    assert_eq!(Arc::strong_count(&waits), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalled_is_let_go_and_at_its_end() {
+    let (mut sender, request) = upload();
+    let handler = service_fn(async |request: Request<RequestBody<Upload>>| {
+        let mut body = request.into_body();
+        body.frame().await.unwrap().unwrap_err();
+        assert!(body.is_end_stream() && body.size_hint().exact() == Some(0));
+        Ok::<_, Infallible>(Response::new(Full::default()))
+    });
+    let layer = RequestBodyTimeoutLayer::new(SECOND);
+    is_stall(&send(&layer, handler, request).await, true);
+    sender.send_data(Bytes::new()).await.unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]

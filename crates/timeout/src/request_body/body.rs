@@ -14,13 +14,17 @@ use crate::{refusal::Refusal, watch::Watch};
 
 /// A request's body that fails with a [`Rejection`](crate::Rejection) when its client sends nothing
 /// for too long.
+///
+/// # Panics
+///
+/// When it has to wait outside of a tokio runtime, or in one without time.
 #[pin_project]
 pub struct RequestBody<B> {
+    /// Gone once the client has stalled.
     #[pin]
-    inner: B,
-    /// None where nothing is to come, and none once the client has stalled.
+    inner: Option<B>,
+    /// None where nothing more is to come.
     watched: Option<Watched>,
-    stalled: bool,
 }
 
 struct Watched {
@@ -31,11 +35,11 @@ struct Watched {
 
 impl<B> RequestBody<B> {
     pub(crate) fn unwatched(inner: B) -> Self {
-        Self { inner, watched: None, stalled: false }
+        Self { inner: Some(inner), watched: None }
     }
 
     pub(crate) fn watched(inner: B, watch: Watch, link: Link, refusal: Refusal) -> Self {
-        Self { inner, watched: Some(Watched { watch, link, refusal }), stalled: false }
+        Self { inner: Some(inner), watched: Some(Watched { watch, link, refusal }) }
     }
 }
 
@@ -51,46 +55,42 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        if *this.stalled {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
-        }
-        let polled = this.inner.poll_frame(cx);
-        let Some(Watched { watch, link, refusal }) = this.watched else {
-            return polled.map_err(Into::into);
         };
-        match &polled {
-            Poll::Ready(Some(Ok(_))) => {
-                // Silence has no limit on frames that are there.
-                let _: Poll<()> = watch.poll_with_frame(cx);
+        let polled = inner.poll_frame(cx);
+        if let Some(Watched { watch, link, refusal }) = this.watched {
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+                    // Silence has no limit on frames that are there.
+                    let _: Poll<()> = watch.poll_with_frame(frame, cx);
+                }
+                Poll::Ready(_) => *this.watched = None,
+                Poll::Pending if watch.poll(cx).is_ready() => {
+                    let rejection = refusal.stalled();
+                    this.inner.set(None);
+                    link.stall(&rejection);
+                    *this.watched = None;
+                    return Poll::Ready(Some(Err(rejection.into())));
+                }
+                Poll::Pending => {}
             }
-            Poll::Ready(_) => *this.watched = None,
-            Poll::Pending if watch.poll(cx).is_ready() => {
-                let rejection = refusal.stalled();
-                link.stall(&rejection);
-                *this.watched = None;
-                *this.stalled = true;
-                return Poll::Ready(Some(Err(rejection.into())));
-            }
-            Poll::Pending => {}
         }
         polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stalled || self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.stalled { SizeHint::with_exact(0) } else { self.inner.size_hint() }
+        self.inner.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 impl<B: fmt::Debug> fmt::Debug for RequestBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBody")
-            .field("inner", &self.inner)
-            .field("stalled", &self.stalled)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestBody").field("inner", &self.inner).finish_non_exhaustive()
     }
 }

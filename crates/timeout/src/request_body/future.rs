@@ -21,6 +21,10 @@ pub type ResponseBody<B> = GuardedBody<B, Unwatched>;
 /// # Cancel safety
 ///
 /// Dropping it at any moment loses nothing.
+///
+/// # Panics
+///
+/// When it is polled again after it was ready.
 #[pin_project]
 pub struct RequestBodyFuture<F> {
     /// Gone once the client has stalled.
@@ -35,6 +39,13 @@ pub(crate) struct Slow {
     pub(crate) protocol: Protocol,
     /// Whether the connection is to be closed; HTTP/2 closes just the stream.
     pub(crate) closes: bool,
+}
+
+impl Drop for Slow {
+    /// Nobody waits any more, so the body need not keep whoever did.
+    fn drop(&mut self) {
+        drop(self.link.answer());
+    }
 }
 
 impl<F> RequestBodyFuture<F> {

@@ -1,4 +1,5 @@
 use std::{
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
 };
@@ -34,34 +35,58 @@ impl Link {
     /// waits for the answer.
     pub(crate) fn stall(&self, rejection: &Rejection) {
         let mut phase = self.phase();
-        if let Phase::Waiting(waker) = &mut *phase {
-            let waker = waker.take();
-            *phase = Phase::Stalled(rejection.clone());
-            drop(phase);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+        let waiting = match &mut *phase {
+            Phase::Waiting(waker) => waker.take(),
+            Phase::Stalled(_) | Phase::Answered => return,
+        };
+        *phase = Phase::Stalled(rejection.clone());
+        // A waker is somebody else's code, which the lock is no place for.
+        drop(phase);
+        if let Some(waker) = waiting {
+            waker.wake();
         }
     }
 
     /// What to answer, if the client has stalled; if not, the task is woken when it does.
     pub(crate) fn poll_stalled(&self, cx: &Context<'_>) -> Option<Rejection> {
-        match &mut *self.phase() {
-            Phase::Stalled(rejection) => return Some(rejection.clone()),
-            Phase::Waiting(Some(waker)) if waker.will_wake(cx.waker()) => {}
-            Phase::Waiting(waker) => *waker = Some(cx.waker().clone()),
-            Phase::Answered => {}
+        let known = |phase: &Phase| match phase {
+            Phase::Waiting(Some(waker)) => waker.will_wake(cx.waker()),
+            Phase::Waiting(None) => false,
+            Phase::Stalled(_) | Phase::Answered => true,
+        };
+        let phase = self.phase();
+        if let Phase::Stalled(rejection) = &*phase {
+            return Some(rejection.clone());
         }
-        None
+        if known(&phase) {
+            return None;
+        }
+        drop(phase);
+        let waker = cx.waker().clone();
+        let mut phase = self.phase();
+        match &mut *phase {
+            Phase::Waiting(before) => {
+                let before = before.replace(waker);
+                drop(phase);
+                drop(before);
+                None
+            }
+            // It has stalled in between.
+            Phase::Stalled(rejection) => Some(rejection.clone()),
+            Phase::Answered => None,
+        }
     }
 
-    /// There is an answer, unless the client has stalled: then that is it.
+    /// There is an answer, unless the client has stalled: then that is it. Also for when nobody
+    /// waits for one any more.
     pub(crate) fn answer(&self) -> Option<Rejection> {
         let mut phase = self.phase();
         if let Phase::Stalled(rejection) = &*phase {
             return Some(rejection.clone());
         }
-        *phase = Phase::Answered;
+        let before = mem::replace(&mut *phase, Phase::Answered);
+        drop(phase);
+        drop(before);
         None
     }
 }

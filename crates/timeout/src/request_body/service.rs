@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
-use palisade_core::{GrpcCode, Head};
+use palisade_core::{Glance, GrpcCode, Head};
 use tower_service::Service;
 
 use super::{
@@ -13,8 +13,9 @@ use super::{
     link::Link,
 };
 use crate::{
-    refusal::{Answer, Refusal},
-    watch::Watch,
+    alarm::Due,
+    refusal::{Answer, Caller, Refusal},
+    watch::{Bound, Watch},
 };
 
 /// The service of [`RequestBodyTimeoutLayer`](crate::RequestBodyTimeoutLayer).
@@ -45,9 +46,6 @@ impl<S> RequestBodyTimeout<S> {
     }
 }
 
-const ANSWER: Answer =
-    Answer { status: StatusCode::REQUEST_TIMEOUT, grpc_code: GrpcCode::DeadlineExceeded };
-
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequestBodyTimeout<S>
 where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
@@ -70,13 +68,19 @@ where
             return RequestBodyFuture::new(self.inner.call(request), None);
         }
         let link = Link::new();
-        let refusal = Refusal::new(ANSWER, self.stalls.0.tally(), Head::of(&request));
+        let Glance { protocol, id, .. } = Glance::at(Head::of(&request));
+        let answer = Answer {
+            status: StatusCode::REQUEST_TIMEOUT,
+            grpc_code: GrpcCode::DeadlineExceeded,
+            tally: self.stalls.0.tally(),
+        };
+        let refusal = Refusal::new(answer, Caller { protocol, id });
         let slow = Slow {
             link: link.clone(),
             protocol: refusal.protocol,
             closes: request.version() <= Version::HTTP_11,
         };
-        let watch = Watch::Idle(self.stalls.limit());
+        let watch = Watch::new(Bound::idle(self.stalls.0.limit()), Due::Never);
         let request = request.map(|body| RequestBody::watched(body, watch, link, refusal));
         RequestBodyFuture::new(self.inner.call(request), Some(slow))
     }

@@ -1,6 +1,7 @@
 use std::{
     future::{Future, poll_fn},
     task::Waker,
+    time::Duration,
 };
 
 use tokio::time::{Instant, advance, sleep};
@@ -14,8 +15,12 @@ fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
+fn frame() -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(b"."))
+}
+
 fn within() -> Watch {
-    Watch::within(Due::At(Instant::now() + LIMIT))
+    Watch::Within(Due::At(Instant::now() + LIMIT))
 }
 
 /// How often a timer is made or moved.
@@ -27,7 +32,7 @@ async fn operations(future: impl Future<Output = ()>) -> u32 {
 
 #[tokio::test(start_paused = true)]
 async fn no_frame_costs_a_timer_operation() {
-    let mut idle = Watch::Idle(LIMIT);
+    let mut idle = Watch::Idle(LIMIT.into());
     let made = operations(async {
         assert!(idle.poll(&mut cx()).is_pending());
     });
@@ -36,7 +41,7 @@ async fn no_frame_costs_a_timer_operation() {
     let frames = operations(async {
         for _ in 0..1000 {
             sleep(Duration::from_millis(9)).await;
-            assert!(idle.poll_with_frame(&mut cx()).is_pending());
+            assert!(idle.poll_with_frame(&frame(), &mut cx()).is_pending());
             assert!(idle.poll(&mut cx()).is_pending());
         }
     });
@@ -45,7 +50,7 @@ async fn no_frame_costs_a_timer_operation() {
     let limits = operations(async {
         for _ in 0..10_000 {
             sleep(Duration::from_millis(9)).await;
-            assert!(idle.poll_with_frame(&mut cx()).is_pending());
+            assert!(idle.poll_with_frame(&frame(), &mut cx()).is_pending());
             assert!(idle.poll(&mut cx()).is_pending());
         }
     });
@@ -54,7 +59,7 @@ async fn no_frame_costs_a_timer_operation() {
     let mut within = within();
     let frames = operations(async {
         for _ in 0..1000 {
-            assert!(within.poll_with_frame(&mut cx()).is_pending());
+            assert!(within.poll_with_frame(&frame(), &mut cx()).is_pending());
             assert!(within.poll(&mut cx()).is_pending());
         }
     });
@@ -65,19 +70,18 @@ async fn no_frame_costs_a_timer_operation() {
 async fn a_body_of_one_frame_costs_no_timer_operation() {
     let frame = operations(async {
         let mut within = within();
-        assert!(within.poll_with_frame(&mut cx()).is_pending());
+        assert!(within.poll_with_frame(&frame(), &mut cx()).is_pending());
     });
     assert_eq!(frame.await, 0);
-    assert!(matches!(Watch::within(Due::Never), Watch::Off));
 }
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_over_after_its_limit_exactly() {
     for heard_after in [0, 1, 5, 9] {
-        let mut watch = Watch::Idle(LIMIT);
+        let mut watch = Watch::Idle(LIMIT.into());
         assert!(watch.poll(&mut cx()).is_pending());
         advance(Duration::from_secs(heard_after)).await;
-        assert!(watch.poll_with_frame(&mut cx()).is_pending());
+        assert!(watch.poll_with_frame(&frame(), &mut cx()).is_pending());
         let began = Instant::now();
         poll_fn(|cx| watch.poll(cx)).await;
         assert_eq!(began.elapsed(), LIMIT, "{heard_after}");
@@ -87,7 +91,9 @@ async fn silence_is_over_after_its_limit_exactly() {
 #[tokio::test(start_paused = true)]
 async fn what_is_beyond_the_clock_has_no_timer() {
     let made = operations(async {
-        for mut watch in [Watch::Off, Watch::Idle(Duration::MAX), Watch::within(Due::Never)] {
+        let forever = Bound::from(BodyLimit::Idle(Duration::MAX));
+        let [forever, never] = [forever, Bound::Within].map(|bound| Watch::new(bound, Due::Never));
+        for mut watch in [Watch::Off, forever, never] {
             assert!(watch.poll(&mut cx()).is_pending());
         }
     });
@@ -98,16 +104,16 @@ async fn what_is_beyond_the_clock_has_no_timer() {
 async fn what_is_late_has_one_more_frame() {
     let mut watch = within();
     for _ in 0..5 {
-        assert!(watch.poll_with_frame(&mut cx()).is_pending());
+        assert!(watch.poll_with_frame(&frame(), &mut cx()).is_pending());
     }
     sleep(LIMIT).await;
-    assert!(watch.poll_with_frame(&mut cx()).is_pending());
-    assert!(watch.poll_with_frame(&mut cx()).is_ready());
+    assert!(watch.poll_with_frame(&frame(), &mut cx()).is_pending());
+    assert!(watch.poll_with_frame(&frame(), &mut cx()).is_ready());
     // Also if the time was up before there was a timer.
     let mut watch = within();
     sleep(2 * LIMIT).await;
-    assert!(watch.poll_with_frame(&mut cx()).is_pending());
-    assert!(watch.poll_with_frame(&mut cx()).is_pending());
-    assert!(watch.poll_with_frame(&mut cx()).is_ready());
+    assert!(watch.poll_with_frame(&frame(), &mut cx()).is_pending());
+    assert!(watch.poll_with_frame(&frame(), &mut cx()).is_pending());
+    assert!(watch.poll_with_frame(&frame(), &mut cx()).is_ready());
     assert!(watch.poll(&mut cx()).is_ready());
 }

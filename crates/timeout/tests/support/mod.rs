@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod bodies;
+
 use std::{future::Future, time::Duration};
 
 use http::{Request, Response};

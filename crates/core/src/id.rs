@@ -196,7 +196,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_header_values_never_panic(value in proptest::collection::vec(32..=255_u8, 0..70)) {
-            let value = http::HeaderValue::from_bytes(&value);
+            let value = HeaderValue::from_bytes(&value);
             prop_assume!(value.is_ok());
             let value = value.unwrap();
             let request = Request::get("/").header("traceparent", &value).header("x-request-id", &value);

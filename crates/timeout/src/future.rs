@@ -3,7 +3,6 @@
 use std::{
     fmt,
     future::Future,
-    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -17,11 +16,11 @@ use tokio::time::Instant;
 
 use crate::{
     ResponseBody,
-    alarm::Alarm,
+    alarm::{Alarm, Due},
     layer::Settings,
     refusal::{Answer, Caller, Refusal},
     term::Term,
-    watch::Watch,
+    watch::{Bound, Watch},
     wire,
 };
 
@@ -51,7 +50,8 @@ enum State<F> {
         #[pin]
         alarm: Alarm,
         transport_gives_up: Option<Instant>,
-        watch: Watch,
+        whole: Due,
+        body: Bound,
         // What makes a refusal, apart: to copy it whole is to wait for its single fields' writes.
         answer: Answer,
         protocol: Protocol,
@@ -66,15 +66,17 @@ enum State<F> {
 impl<F> ResponseFuture<F> {
     #[inline]
     pub(crate) fn new(future: F, term: Term, settings: &Settings, caller: Caller) -> Self {
-        let Term { due, watch, transport_gives_up } = term;
+        let Term { due, whole, transport_gives_up } = term;
         let Caller { protocol, id } = caller;
-        let (alarm, answer) = (Alarm::new(due), settings.answer);
+        let Settings { answer, body, .. } = *settings;
+        let alarm = Alarm::new(due);
         Self {
             state: State::Running {
                 future,
                 alarm,
                 transport_gives_up,
-                watch,
+                whole,
+                body,
                 answer,
                 protocol,
                 id,
@@ -103,14 +105,15 @@ where
                 future,
                 alarm,
                 transport_gives_up,
-                watch,
+                whole,
+                body,
                 answer,
                 protocol,
                 id,
             } => {
                 let polled = future.poll(cx);
-                let due = alarm.due();
-                let answer = *answer;
+                let (body, answer) = (*body, *answer);
+                let whole = if body == Bound::Within { alarm.due() } else { *whole };
                 let mut caller = Caller { protocol: *protocol, id: *id };
                 let up = match &polled {
                     Poll::Ready(ready) => gave_up(ready, *transport_gives_up),
@@ -130,8 +133,9 @@ where
                     caller.protocol = Protocol::Http;
                 }
                 polled.map_ok(|response| {
-                    let watch = mem::replace(watch, Watch::Off).begun(due);
-                    response.map(|inner| ResponseBody::new(inner, watch, answer, caller))
+                    response.map(|inner| {
+                        ResponseBody::new(inner, Watch::new(body, whole), answer, caller)
+                    })
                 })
             }
             StateProj::Refused { rejection, protocol } => {

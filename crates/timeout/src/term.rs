@@ -10,7 +10,7 @@ use crate::{
     alarm::{Due, Nanos},
     layer::{Settings, TimeHeader},
     refusal::LAYER,
-    watch::{Bound, Watch},
+    watch::Bound,
     wire,
 };
 
@@ -21,12 +21,13 @@ use crate::{
 pub const HOP_SLACK: Duration = Duration::from_millis(5);
 
 /// When an exchange is over, at the latest.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Term {
     /// When this layer has to end it, if there is no answer by then.
     pub(crate) due: Due,
-    /// What bounds the answer's body.
-    pub(crate) watch: Watch,
+    /// When it, or others, end the body of the answer, where that is not [within](Bound::Within) the
+    /// layer's own limit.
+    pub(crate) whole: Due,
     /// When a gRPC transport that was told how much time there is gives up by itself.
     pub(crate) transport_gives_up: Option<Instant>,
 }
@@ -74,8 +75,8 @@ impl Term {
     #[inline]
     pub(crate) fn without_clock(own: Nanos, settings: &Settings) -> Option<Self> {
         let due = if own == Nanos::FOREVER { Due::Never } else { Due::In(own) };
-        let watch = Watch::new(settings.body, due);
-        (own > Nanos::ZERO).then_some(Self { due, watch, transport_gives_up: None })
+        let term = Self { due, whole: Due::Never, transport_gives_up: None };
+        (own > Nanos::ZERO).then_some(term)
     }
 
     /// The term of any request, which is told of it where the layer is to; `None` if it is too late
@@ -129,7 +130,7 @@ impl Term {
         let told = told.filter(|_| protocol.is_grpc());
         Some(Self {
             due: due(head),
-            watch: Watch::new(settings.body, due(whole)),
+            whole: due(whole),
             transport_gives_up: told.and_then(|told| now.checked_add(told)),
         })
     }

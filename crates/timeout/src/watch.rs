@@ -67,21 +67,12 @@ impl Watch {
     #[inline]
     pub(crate) fn new(bound: Bound, due: Due) -> Self {
         match (bound, due) {
-            (Bound::Excluded, Due::Never | Due::In(_)) => Self::Off,
-            (Bound::Idle(limit), Due::Never | Due::In(_)) => Self::Idle(limit),
+            (Bound::Excluded, Due::Never) => Self::Off,
+            (Bound::Idle(limit), Due::Never) => Self::Idle(limit),
             (Bound::Idle(limit), due) => {
                 Self::Both(Box::new([Self::Within(due), Self::Idle(limit)]))
             }
             (Bound::Within | Bound::Excluded, due) => Self::Within(due),
-        }
-    }
-
-    /// The head of the response is there, which was waited for until then at the latest.
-    #[inline]
-    pub(crate) fn begun(self, due: Due) -> Self {
-        match self {
-            Self::Within(Due::In(_)) => Self::Within(due),
-            watch => watch,
         }
     }
 

@@ -1,27 +1,17 @@
-use std::{collections::HashMap, hash::RandomState as SipHash, sync::atomic::AtomicU64, thread};
-
-use proptest::{prelude::*, test_runner::TestCaseError};
+use std::{hash::RandomState as SipHash, num::NonZeroU32};
 
 use super::*;
-use crate::{
-    Bucket,
-    model::{Level, quotas},
-};
+use crate::{Quota, Store, Sweep, Window};
 
-const SECOND: Duration = Duration::from_secs(1);
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
-#[allow(clippy::disallowed_methods, reason = "stores are given their times")]
-fn start() -> Instant {
-    Instant::now()
-}
-
-fn n(n: u32) -> NonZeroU32 {
+pub(super) fn n(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).unwrap()
 }
 
 /// A store, and the moment from which on the tests count: the beginning of a tick of every scale.
-fn store(keys: usize) -> (TableStore, Instant) {
+pub(super) fn store(keys: usize) -> (TableStore, Instant) {
     let store = TableStore::new().with_capacity(keys);
     let now = store.beginning;
     (store, now)
@@ -142,7 +132,8 @@ fn a_quota_of_its_own_goes_with_a_reset_and_with_another() {
 
 #[test]
 fn there_are_only_so_many_quotas_of_their_own() {
-    let (store, now) = (TableStore::new().with_max_overrides(2), start());
+    let store = TableStore::new().with_max_overrides(2);
+    let now = store.beginning;
     let own = Quota::per_second(n(5)).into();
     store.set("alice", own, Some(now + SECOND), now).unwrap();
     store.set("bob", own, None, now).unwrap();
@@ -239,10 +230,11 @@ fn a_bucket_never_comes_back_to_life() {
             for idle in
                 [(1_u64 << bits) - 1, 1 << bits, 3 << (bits - 1), (3 << (bits - 1)) + 12_345]
             {
-                let idle = Duration::from_nanos(idle).max(quota.interval());
                 let key = bits.to_string();
-                now += quota.interval();
-                assert!(store.take(&key, quota.into(), burst, now).allowed());
+                now += quota.interval() + SECOND;
+                let taken = store.take(&key, quota.into(), burst, now);
+                assert!(taken.allowed());
+                let idle = Duration::from_nanos(idle).max(taken.reset_after());
                 assert!(!store.take(&key, quota.into(), n(1), now).allowed());
                 let Some(later) = now.checked_add(idle).filter(|_| bits < 58) else { continue };
                 assert_eq!(store.get(&key, quota.into(), later).remaining(), burst.get());
@@ -287,177 +279,4 @@ fn no_key_and_no_hash_is_shown() {
     let hash = store.hash("alice", &quota.into()).to_string();
     assert!(!shown.contains("alice") && !shown.contains(&hash), "{shown}");
     assert!(shown.contains("len: 1"), "{shown}");
-}
-
-/// Two threads, and for each key a bucket of the model that both take from under a lock: together
-/// they must get as much as the clock allows, and not a token more.
-#[test]
-fn two_threads_get_what_one_would() {
-    let (store, begin) = store(1 << 12);
-    let quota = Quota::per_second(n(50));
-    let keys = 200_u64;
-    let given: Vec<_> = (0..keys).map(|_| AtomicU64::new(0)).collect();
-    let rounds = if cfg!(debug_assertions) { 300_u32 } else { 3000 };
-    thread::scope(|scope| {
-        for seed in 0..2 {
-            let (store, given) = (&store, &given);
-            scope.spawn(move || {
-                for round in 0..rounds {
-                    let now = begin + round * SECOND / 100;
-                    for key in 0..keys {
-                        let key = if seed == 0 { key } else { keys - 1 - key };
-                        let allowed = store.take(&key, quota.into(), n(1), now).allowed();
-                        let slot = &given[usize::try_from(key).unwrap()];
-                        slot.fetch_add(u64::from(allowed), Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    // Each asks 100 times a second, of 50 + 50 a second.
-    let allowed = 50 + u64::from(rounds - 1) / 2;
-    for given in given {
-        assert_eq!(given.into_inner(), allowed.min(2 * u64::from(rounds)));
-    }
-    assert_eq!((store.evicted_live(), store.len()), (0, 200));
-}
-
-#[derive(Clone, Debug)]
-enum Event {
-    Pass(Duration),
-    Take(u8, u32),
-    Get(u8),
-    Refund(u8, u32),
-    Reset(u8),
-    Sweep(usize),
-}
-
-fn events() -> impl Strategy<Value = Vec<Event>> {
-    let time = prop_oneof![
-        4 => (0..3_000_000_000_u64).prop_map(Duration::from_nanos),
-        2 => (0..400_u64).prop_map(Duration::from_secs),
-        1 => (0..40_u32).prop_map(|days| days * DAY),
-        1 => (0..20_u32).prop_map(|years| years * 366 * DAY),
-    ];
-    let event = prop_oneof![
-        3 => time.prop_map(Event::Pass),
-        8 => (0..6_u8, 1..4_u32).prop_map(|(key, cost)| Event::Take(key, cost)),
-        2 => (0..6_u8).prop_map(Event::Get),
-        1 => (0..6_u8, 1..4_u32).prop_map(|(key, cost)| Event::Refund(key, cost)),
-        1 => (0..6_u8).prop_map(Event::Reset),
-        2 => (1..3_usize).prop_map(Event::Sweep),
-    ];
-    proptest::collection::vec(event, 0..150)
-}
-
-/// Holds a table against one model a key; returns what it decided.
-fn held_to_model(
-    quota: Quota,
-    min_ttl: Duration,
-    events: &[Event],
-    collect: bool,
-) -> Result<Vec<Decision>, TestCaseError> {
-    let store = TableStore::new().with_capacity(64).with_ttl(min_ttl);
-    let tick = 1 << word::Scale::holding(quota.fill_nanos() + nanos(min_ttl)).shift();
-    let (begin, mut passed) = (store.beginning, Duration::ZERO);
-    let mut models: HashMap<u8, (Level, u64)> = HashMap::new();
-    let mut decisions = Vec::new();
-    for event in events {
-        let (now, ticks) = (begin + passed, nanos(passed) / tick);
-        let mut model = |key: u8| {
-            let (level, at) =
-                models.entry(key).or_insert_with(|| (Level::in_ticks(quota, tick), ticks));
-            level.pass(ticks - *at);
-            *at = ticks;
-            std::mem::replace(level, Level::in_ticks(quota, tick))
-        };
-        let (key, after) = match *event {
-            Event::Pass(time) => {
-                passed += time;
-                continue;
-            }
-            Event::Sweep(_) if !collect => continue,
-            Event::Sweep(lines) => {
-                store.lines.sweep(lines, nanos(passed));
-                continue;
-            }
-            Event::Take(key, cost) => {
-                let (mut level, cost) = (model(key), n(cost));
-                let decision = store.take(&key, quota.into(), cost, now);
-                level.take(cost, &decision)?;
-                decisions.push(decision);
-                (key, level)
-            }
-            Event::Get(key) => {
-                let level = model(key);
-                let decision = store.get(&key, quota.into(), now);
-                level.is_told_by(&decision)?;
-                decisions.push(decision);
-                (key, level)
-            }
-            Event::Refund(key, cost) => {
-                let mut level = model(key);
-                store.refund(&key, quota.into(), n(cost), now);
-                level.refund(n(cost));
-                (key, level)
-            }
-            Event::Reset(key) => {
-                model(key);
-                Store::reset(&store, &key, quota.into());
-                (key, Level::in_ticks(quota, tick))
-            }
-        };
-        models.insert(key, (after, ticks));
-    }
-    prop_assert_eq!(store.evicted_live(), 0);
-    Ok(decisions)
-}
-
-proptest! {
-    /// Times jump by seconds, days and years; the collector comes by at any moment, or never.
-    #[test]
-    fn decides_like_its_model_with_a_collector_and_without(
-        quota in quotas(),
-        min_ttl in prop_oneof![Just(0), Just(10), Just(200), Just(1_000_000)],
-        events in events(),
-    ) {
-        let min_ttl = Duration::from_secs(min_ttl);
-        let with = held_to_model(quota, min_ttl, &events, true)?;
-        prop_assert_eq!(with, held_to_model(quota, min_ttl, &events, false)?);
-    }
-
-    /// Nothing in between: in nanoseconds the table *is* the machine.
-    #[test]
-    fn a_bucket_that_fills_soon_decides_exactly_as_the_machine(
-        limit in 1..2000_u32,
-        takes in proptest::collection::vec((0..2_000_000_000_u64, 1..5_u32), 0..200),
-    ) {
-        let (store, mut now) = store(64);
-        let (quota, mut bucket) = (Quota::per_minute(n(limit)), Bucket::full());
-        for (later, cost) in takes {
-            now += Duration::from_nanos(later);
-            let decision = store.take("alice", quota.into(), n(cost), now);
-            prop_assert_eq!(decision, bucket.take(quota, n(cost), now));
-        }
-    }
-
-    /// Of whatever size and however crowded: a key never gets more than the exact bucket would have
-    /// given, and one tick more, but for what was evicted alive.
-    #[test]
-    fn a_crowd_gets_no_more_than_its_evictions(
-        takes in proptest::collection::vec((0..40_u8, 0..1_000_000_u64), 0..400),
-    ) {
-        let (store, mut now) = store(1);
-        let quota = Quota::per_hour(n(3));
-        let (mut buckets, mut extra) = (HashMap::<u8, Bucket>::new(), 0_u64);
-        for (key, later) in takes {
-            now += Duration::from_nanos(later);
-            let exact = buckets.entry(key).or_default().take(quota, n(1), now).allowed();
-            let allowed = store.take(&key, quota.into(), n(1), now).allowed();
-            prop_assert!(allowed || !exact);
-            extra += u64::from(allowed && !exact);
-        }
-        prop_assert!(extra <= 3 * store.evicted_live());
-        prop_assert!(store.len() <= 14);
-    }
 }

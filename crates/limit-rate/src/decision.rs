@@ -181,6 +181,6 @@ impl fmt::Debug for Decision {
             .field("remaining", &self.remaining())
             .field("retry_after", &self.retry_after())
             .field("reset_after", &self.reset_after())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

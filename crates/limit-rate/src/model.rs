@@ -70,7 +70,7 @@ impl Level {
     }
 
     fn time(&self, ticks: u128) -> Duration {
-        Duration::from_nanos(u64::try_from(ticks * self.tick).unwrap())
+        Duration::from_nanos(u64::try_from(ticks * self.tick).expect("not that long"))
     }
 }
 
@@ -86,8 +86,8 @@ pub(crate) fn quotas() -> impl Strategy<Value = Quota> {
     let limit = prop_oneof![Just(1), 1..20_u32, 1..100_000_u32];
     let burst = prop_oneof![2 => Just(None), 1 => Just(Some(1)), 3 => (1..40_u32).prop_map(Some)];
     (interval, limit, burst).prop_map(|(interval, limit, burst)| {
-        let quota = Quota::new(NonZeroU32::new(limit).unwrap(), interval);
-        let with = |burst| quota.try_with_burst(NonZeroU32::new(burst).unwrap()).ok();
+        let quota = Quota::new(NonZeroU32::new(limit).expect("not zero"), interval);
+        let with = |burst| quota.try_with_burst(NonZeroU32::new(burst).expect("not zero")).ok();
         burst.and_then(with).unwrap_or(quota)
     })
 }

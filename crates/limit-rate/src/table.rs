@@ -56,7 +56,7 @@ mod word;
 /// Whoever could tell which keys share a line could push others out of it. The hash is therefore
 /// keyed, by a seed of this table's own, and neither hashes nor keys are shown anywhere. The default
 /// is `foldhash`'s quality variant, which is fast and keeps its seed from those who do not see its
-/// output; who wants a cryptographer's word for it takes SipHash:
+/// output; who wants a cryptographer's word for it takes `SipHash`:
 ///
 /// ```
 /// use palisade_limit_rate::TableStore;

@@ -9,7 +9,7 @@ fn start() -> Instant {
 }
 
 fn n(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).unwrap()
+    NonZeroU32::new(n).expect("not zero")
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ fn with_a_burst_of_one_requests_keep_their_distance() {
     for quarter in 0..20 {
         let now = now + quarter * SECOND / 4;
         assert!(bucket.take(quota, n(1), now).allowed());
-        let refused = bucket.take(quota, n(1), now + SECOND / 4 - Duration::from_nanos(1));
+        let refused = bucket.take(quota, n(1), now + Duration::from_nanos(249_999_999));
         assert_eq!(refused.retry_after(), Some(Duration::from_nanos(1)));
     }
 }
@@ -168,7 +168,8 @@ proptest! {
             at += step * token / if half { 2 } else { 1 };
             (earliest, latest) = (earliest.min(at), latest.max(at));
             let away = Duration::from_nanos(at.unsigned_abs());
-            let now = if at < 0 { base - away } else { base + away };
+            let now = if at < 0 { base.checked_sub(away) } else { base.checked_add(away) };
+            let now = now.expect("not that far");
             given += i64::from(bucket.take(quota, NonZeroU32::MIN, now).allowed());
             let flowed_in = (latest - earliest) / token;
             prop_assert!(given <= i64::from(quota.burst().get()) + flowed_in);

@@ -6,7 +6,7 @@ use super::*;
 use crate::{Bucket, model::quotas};
 
 fn n(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).unwrap()
+    NonZeroU32::new(n).expect("not zero")
 }
 
 #[allow(clippy::disallowed_methods, reason = "buckets are given their times")]
@@ -15,7 +15,7 @@ fn start() -> Instant {
 }
 
 fn policy(quota: &str) -> HeaderValue {
-    RateLimitHeaders::policy([("default", quota.parse().unwrap())])
+    RateLimitHeaders::policy([("default", quota.parse().expect("a quota"))])
 }
 
 #[test]

@@ -3,11 +3,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn n(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).unwrap()
+    NonZeroU32::new(n).expect("not zero")
 }
 
 fn error(text: &str) -> String {
-    text.parse::<Quota>().unwrap_err().to_string()
+    text.parse::<Quota>().expect_err("no quota").to_string()
 }
 
 #[test]

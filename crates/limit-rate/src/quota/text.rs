@@ -65,7 +65,7 @@ fn interval(text: &str) -> Option<Duration> {
 /// from the limit.
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let divides = |(_, nanos): &&(&str, u64)| self.interval % nanos == 0;
+        let divides = |(_, nanos): &&(&str, u64)| self.interval.is_multiple_of(*nanos);
         let (unit, nanos) = UNITS.iter().find(divides).unwrap_or(&("ns", 1));
         write!(f, "{}/", self.limit)?;
         match self.interval / nanos {

@@ -15,7 +15,7 @@ use crate::{
 /// in nanoseconds since some beginning, no keys and no clock.
 #[derive(Debug)]
 pub(crate) struct Lines {
-    lines: Box<[Line]>,
+    all: Box<[Line]>,
     /// How long a bucket that is full is kept, in nanoseconds.
     patience: u64,
     pub(crate) counts: Counts,
@@ -55,7 +55,7 @@ impl Lines {
     pub(crate) fn new(lines: usize, patience: u64) -> Self {
         let lines = lines.max(2).next_multiple_of(2);
         Self {
-            lines: (0..lines).map(|_| Line::new()).collect(),
+            all: (0..lines).map(|_| Line::new()).collect(),
             patience,
             counts: Counts {
                 len: AtomicUsize::new(0),
@@ -67,12 +67,12 @@ impl Lines {
     }
 
     pub(crate) fn number(&self) -> usize {
-        self.lines.len()
+        self.all.len()
     }
 
     #[inline]
     pub(crate) fn line(&self, at: usize) -> &Line {
-        &self.lines[at]
+        &self.all[at]
     }
 
     /// The upper end of the product spreads hashes over any number of lines (D. Lemire, *ACM
@@ -81,7 +81,7 @@ impl Lines {
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "it is less than the number of lines")]
     pub(crate) fn home(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.lines.len() as u128) >> 64) as usize
+        ((u128::from(hash) * self.all.len() as u128) >> 64) as usize
     }
 
     #[inline]
@@ -94,7 +94,7 @@ impl Lines {
     pub(crate) fn take(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Decision {
         let scale = self.scale(quota);
         let head = word::head(word::Tag::of(hash), scale);
-        match self.lines[self.home(hash)].hit(head, scale, quota, cost, now) {
+        match self.all[self.home(hash)].hit(head, scale, quota, cost, now) {
             Some(decision) => decision,
             None => self.take_anywhere(hash, *quota, cost, now),
         }
@@ -151,9 +151,13 @@ impl Lines {
     /// What a take of one token would be told. Writes nothing.
     pub(crate) fn get(&self, hash: u64, quota: Quota, now: u64) -> Decision {
         let (set, scale) = (Set::of(self, hash), self.scale(&quota));
-        let debt = match set.find() {
-            Found::Bucket(at, seen) => scale.ceil(set.debt(at, seen, now)),
-            Found::Nothing | Found::Claim(..) => 0,
+        let debt = loop {
+            let Found::Bucket(at, seen) = set.find() else { break 0 };
+            let debt = scale.ceil(set.debt(at, seen, now));
+            // Else the line was looked through meanwhile, and the word is not for the stamp.
+            if set.place(at).load(Relaxed) == seen {
+                break debt;
+            }
         };
         Decision::peek(quota, scale.shift(), debt, NonZeroU32::MIN)
     }
@@ -192,20 +196,20 @@ impl Lines {
 
     /// Looks one line through if that is due.
     pub(crate) fn refresh(&self, at: usize, now: u64) -> u64 {
-        self.lines[at].refresh(now, self.patience, || self.counts.forgotten())
+        self.all[at].refresh(now, self.patience, || self.counts.forgotten())
     }
 
     /// Sweeps the next lines. Returns whether these were the last of a round.
     pub(crate) fn sweep(&self, lines: usize, now: u64) -> bool {
-        let hand = self.counts.hand.fetch_add(lines, Relaxed) % self.lines.len();
-        for at in (hand..hand + lines).map(|at| at % self.lines.len()) {
-            self.lines[at].sweep(now, self.patience, || self.counts.forgotten());
+        let hand = self.counts.hand.fetch_add(lines, Relaxed) % self.all.len();
+        for at in (hand..hand + lines).map(|at| at % self.all.len()) {
+            self.all[at].sweep(now, self.patience, || self.counts.forgotten());
         }
-        hand + lines >= self.lines.len()
+        hand + lines >= self.all.len()
     }
 
     /// How much memory the lines take, in bytes.
     pub(crate) fn memory(&self) -> usize {
-        size_of_val::<[Line]>(&self.lines)
+        size_of_val::<[Line]>(&self.all)
     }
 }

@@ -23,7 +23,7 @@
 //!
 //! A client that is known: one hash of its key, one cache line, one compare-and-swap; one that is
 //! refused: the same without the compare-and-swap. A new one: a look at two lines, two
-//! compare-and-swaps and three counters. With any key [on a quota of its own](Store::set), those few
+//! compare-and-swaps, three counters, and the sweep of a third line. With any key [on a quota of its own](Store::set), those few
 //! keys that look like it take a lock.
 //!
 //! # Good to know

@@ -43,12 +43,13 @@ mod word;
 /// # Exactness
 ///
 /// * A key is known by its place and 22 further bits of its hash. Another key is taken for it, and
-///   shares its bucket, about twice in a million at the stated capacity.
-/// * A bucket that fills within two minutes is kept in nanoseconds and decides exactly as a
-///   [`Bucket`](crate::Bucket). One that takes longer is kept in coarser ticks, of at most a
-///   137-billionth of twice the time it takes to fill, up to 16 times that: it decides as a bucket
-///   whose clock shows the last full tick and whose tokens take a rounded-up number of ticks, so
-///   over any span it allows no more than the exact bucket would in that span and one tick.
+///   shares its bucket, with a chance of two in a million at the stated capacity.
+/// * A bucket that fills within two minutes decides exactly as a [`Bucket`](crate::Bucket), in
+///   nanoseconds. One that takes longer (the collector's [patience](Self::with_ttl) counts along) is
+///   kept in ticks below 2⁻³³ of that time: 256 ns for an hour, 4 µs for a day, a millisecond for a
+///   year. It decides as a bucket whose clock shows the last full tick, and whose tokens take a
+///   rounded-up number of ticks: over any span it allows no more than the exact bucket would in that
+///   span and one tick.
 /// * With any number of threads, no bucket gives a token twice.
 ///
 /// # Hashes

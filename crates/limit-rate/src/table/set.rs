@@ -72,7 +72,7 @@ impl<'a> Set<'a> {
     /// later, at the line's stamp. Also right for a line that nobody looked through for years.
     pub(crate) fn debt(self, at: usize, seen: u64, now: u64) -> u64 {
         let stamp = self.lines.line((self.home & !1) + at / WAYS).stamp.load(Acquire);
-        let ticks = until_full(seen, stamp, now.max(stamp)).max(0).unsigned_abs();
+        let ticks = until_full(seen, stamp, now).max(0).unsigned_abs();
         word::scale(seen).nanos(ticks)
     }
 

@@ -18,13 +18,13 @@ use http::{Extensions, Request};
 /// assert_eq!(Deadline::of(&request), None);
 ///
 /// let deadline = Deadline::at(now + Duration::from_secs(2));
-/// assert_eq!(deadline.attach(request.extensions_mut()), deadline);
+/// deadline.attach(request.extensions_mut());
 /// assert_eq!(Deadline::of(&request), Some(deadline));
 /// assert_eq!(deadline.remaining(now), Duration::from_secs(2));
 ///
 /// // A later one does not move it away.
-/// let later = Deadline::at(now + Duration::from_secs(9));
-/// assert_eq!(later.attach(request.extensions_mut()), deadline);
+/// Deadline::at(now + Duration::from_secs(9)).attach(request.extensions_mut());
+/// assert_eq!(Deadline::of(&request), Some(deadline));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Deadline {
@@ -86,16 +86,15 @@ impl Deadline {
         self.enforced
     }
 
-    /// Puts it into a request's extensions, unless a nearer one is there, and says which is there
-    /// now.
-    pub fn attach(self, extensions: &mut Extensions) -> Self {
+    /// Puts it into a request's extensions, unless a nearer one is there.
+    pub fn attach(self, extensions: &mut Extensions) {
         // In place where there is one already: `insert` would allocate anew.
-        if let Some(present) = extensions.get_mut::<Self>() {
-            *present = present.sooner(self);
-            return *present;
+        match extensions.get_mut::<Self>() {
+            Some(present) => *present = present.sooner(self),
+            None => {
+                extensions.insert(self);
+            }
         }
-        extensions.insert(self);
-        self
     }
 }
 
@@ -135,7 +134,7 @@ mod tests {
         for [first, second] in [[near, far], [far, near]] {
             let mut request = Request::new(());
             first.attach(request.extensions_mut());
-            assert_eq!(second.attach(request.extensions_mut()), near);
+            second.attach(request.extensions_mut());
             assert_eq!(Deadline::of(&request), Some(near));
         }
     }

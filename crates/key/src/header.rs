@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn a_value_over_the_bound_is_no_key() {
-        let longest = [b'k'; HeaderKey::MAX_BYTES];
-        assert_eq!(key_of(&[&longest]), Some(longest.to_vec()));
-        assert_eq!(key_of(&[&[b'k'; HeaderKey::MAX_BYTES + 1]]), None);
+        let longest = vec![b'k'; HeaderKey::MAX_BYTES];
+        assert_eq!(key_of(&[&longest]), Some(longest));
+        assert_eq!(key_of(&[&vec![b'k'; HeaderKey::MAX_BYTES + 1]]), None);
     }
 }

@@ -1,6 +1,6 @@
 use std::{
     num::NonZeroU32,
-    sync::atomic::Ordering::{Acquire, Relaxed, Release},
+    sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 use super::word::{self, EMPTY, QUARTER, Scale};
@@ -26,6 +26,11 @@ pub(crate) const WAYS: usize = if cfg!(palisade_loom) { 1 } else { 7 };
 /// So a word is understood from the stamp, however long ago that is; and whoever is less than a
 /// quarter past the stamp may as well read it from the present. Idle years cost nothing but the next
 /// look.
+///
+/// Word and stamp must belong together. Whoever writes a word releases what it knows of the stamp, and
+/// who reads a word acquires that. So a stamp that is read *after* the word is not older than the
+/// word; and one that was read before is the same if it has not changed by then. A stamp that is too
+/// new shows in the word: it has gone, or is right for both.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Line {
@@ -48,15 +53,16 @@ impl Line {
         cost: NonZeroU32,
         now: u64,
     ) -> Option<Decision> {
+        let stamp = self.stamp.load(Acquire);
         // Before the stamp this is far more than a quarter, too.
-        if now.wrapping_sub(self.stamp.load(Acquire)) >= QUARTER {
+        if now.wrapping_sub(stamp) >= QUARTER {
             return None;
         }
         let way = &self.ways[self.find(head)?];
         let tick = scale.floor(now);
-        let mut seen = way.load(Relaxed);
+        let mut seen = way.load(Acquire);
         loop {
-            if !word::has_head(seen, head) {
+            if !word::has_head(seen, head) || self.stamp.load(Relaxed) != stamp {
                 return None;
             }
             let debt = word::ahead(seen, tick).max(0).unsigned_abs();
@@ -65,7 +71,7 @@ impl Line {
                 return Some(decision);
             }
             let next = word::bucket(head, tick + decision.debt());
-            match way.compare_exchange_weak(seen, next, Relaxed, Relaxed) {
+            match way.compare_exchange_weak(seen, next, Release, Acquire) {
                 Ok(_) => return Some(decision),
                 Err(changed) => seen = changed,
             }
@@ -85,7 +91,7 @@ impl Line {
     /// Looks the line through if that is due, and returns the time that counts here: the stamp if
     /// the clock has jumped back behind it. `forgotten` is told of each bucket that is given up.
     pub(crate) fn refresh(&self, now: u64, patience: u64, forgotten: impl Fn()) -> u64 {
-        loop {
+        'look: loop {
             let stamp = self.stamp.load(Acquire);
             if now < stamp {
                 return stamp;
@@ -96,13 +102,15 @@ impl Line {
             for way in &self.ways {
                 // Until it is known to be none of those that the new stamp would misread.
                 while let Some(seen) = done(way, stamp, now, patience) {
-                    if way.compare_exchange(seen, EMPTY, Relaxed, Relaxed).is_ok() {
+                    if self.stamp.load(Relaxed) != stamp {
+                        continue 'look;
+                    }
+                    if way.compare_exchange(seen, EMPTY, Release, Relaxed).is_ok() {
                         forgotten();
                     }
                 }
             }
-            // Release pairs with the acquire above, so that who sees the stamp sees the line it is for.
-            if self.stamp.compare_exchange(stamp, now, Release, Relaxed).is_ok() {
+            if self.stamp.compare_exchange(stamp, now, AcqRel, Relaxed).is_ok() {
                 return now;
             }
         }
@@ -114,7 +122,8 @@ impl Line {
         let stamp = self.stamp.load(Acquire);
         for way in &self.ways {
             if let Some(seen) = done(way, stamp, now, patience)
-                && way.compare_exchange(seen, EMPTY, Relaxed, Relaxed).is_ok()
+                && self.stamp.load(Relaxed) == stamp
+                && way.compare_exchange(seen, EMPTY, Release, Relaxed).is_ok()
             {
                 forgotten();
             }
@@ -132,7 +141,7 @@ pub(crate) fn until_full(seen: u64, stamp: u64, now: u64) -> i64 {
 
 /// The word, if it is a bucket that may be forgotten.
 fn done(way: &AtomicU64, stamp: u64, now: u64, patience: u64) -> Option<u64> {
-    let seen = way.load(Relaxed);
+    let seen = way.load(Acquire);
     if seen == EMPTY || word::is_claim(seen) {
         return None;
     }

@@ -94,10 +94,11 @@ impl Lines {
     pub(crate) fn take(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Decision {
         let scale = self.scale(quota);
         let head = word::head(word::Tag::of(hash), scale);
-        match self.all[self.home(hash)].hit(head, scale, quota, cost, now) {
-            Some(decision) => decision,
-            None => self.take_anywhere(hash, *quota, cost, now),
+        let home = self.home(hash);
+        if let Some(decision) = self.all[home].hit(head, scale, quota, cost, now) {
+            return decision;
         }
+        self.take_anywhere(hash, *quota, cost, now)
     }
 
     /// As [`take`](Self::take), for a key that is new, or not at home, or was last seen in another
@@ -110,7 +111,10 @@ impl Lines {
         loop {
             let now = set.refresh(now);
             let (at, seen, debt) = match set.find() {
-                Found::Bucket(at, seen) => (at, seen, scale.ceil(set.debt(at, seen, now))),
+                Found::Bucket(at, seen) => match set.debt(at, seen, now) {
+                    Some(debt) => (at, seen, scale.ceil(debt)),
+                    None => continue,
+                },
                 Found::Claim(at, claim) => {
                     // Whose it is may be asleep, and will find a full bucket.
                     if let Some((at, claim)) = set.contest(at, claim) {
@@ -153,10 +157,8 @@ impl Lines {
         let (set, scale) = (Set::of(self, hash), self.scale(&quota));
         let debt = loop {
             let Found::Bucket(at, seen) = set.find() else { break 0 };
-            let debt = scale.ceil(set.debt(at, seen, now));
-            // Else the line was looked through meanwhile, and the word is not for the stamp.
-            if set.place(at).load(Relaxed) == seen {
-                break debt;
+            if let Some(debt) = set.debt(at, seen, now) {
+                break scale.ceil(debt);
             }
         };
         Decision::peek(quota, scale.shift(), debt, NonZeroU32::MIN)
@@ -168,10 +170,11 @@ impl Lines {
         loop {
             let now = set.refresh(now);
             let Found::Bucket(at, seen) = set.find() else { return };
-            let debt = set.debt(at, seen, now);
-            if debt == 0 {
-                return;
-            }
+            let debt = match set.debt(at, seen, now) {
+                Some(0) => return,
+                Some(debt) => debt,
+                None => continue,
+            };
             let left = refunded(quota, scale.shift(), scale.ceil(debt), cost);
             // Another quota's debt may be more than this one's scale holds.
             let (scale, left) = if scale.nanos(left) <= quota.fill_nanos() {

@@ -115,6 +115,40 @@ fn sweeping_takes_nothing_that_is_owed() {
     });
 }
 
+/// Long after [`NOW`]: the ring of the scale has gone round once, and a little. A word that is held
+/// against a stamp which is not its own is misread by half an hour, or by more than a day.
+const LATE: u64 = NOW + (256 << 39) + 1800 * 1_000_000_000;
+
+#[test]
+fn two_who_come_back_after_long_share_one_burst() {
+    model(|| {
+        let table = table();
+        assert!(table.take(ALICE, &SINGLE, ONE, NOW).allowed());
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || u32::from(table.take(ALICE, &SINGLE, ONE, LATE).allowed()))
+        };
+        let given = u32::from(table.take(ALICE, &SINGLE, ONE, LATE).allowed());
+        assert_eq!(given + other.join().unwrap(), 1);
+        assert_eq!(places(&table, ALICE), 1);
+    });
+}
+
+#[test]
+fn who_looks_while_another_comes_back_after_long_sees_what_was_there_or_is() {
+    model(|| {
+        let table = table();
+        assert!(table.take(ALICE, &SINGLE, ONE, NOW).allowed());
+        let looker = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.get(ALICE, SINGLE, LATE).reset_after().as_secs())
+        };
+        assert!(table.take(ALICE, &SINGLE, ONE, LATE).allowed());
+        let seen = looker.join().unwrap();
+        assert!(seen == 0 || seen == 3600, "{seen} seconds of debt that nobody has");
+    });
+}
+
 /// Three keys for two places: nobody gets more than a burst for each time that a bucket was evicted,
 /// and nobody waits for anybody.
 #[test]

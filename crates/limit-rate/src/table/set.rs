@@ -70,10 +70,11 @@ impl<'a> Set<'a> {
 
     /// How many nanoseconds until the bucket in this word is full, read at `now` or, if that is
     /// later, at the line's stamp. Also right for a line that nobody looked through for years.
-    pub(crate) fn debt(self, at: usize, seen: u64, now: u64) -> u64 {
+    /// `None` if the word has changed, and the stamp may be too new for it.
+    pub(crate) fn debt(self, at: usize, seen: u64, now: u64) -> Option<u64> {
         let stamp = self.lines.line((self.home & !1) + at / WAYS).stamp.load(Acquire);
         let ticks = until_full(seen, stamp, now).max(0).unsigned_abs();
-        word::scale(seen).nanos(ticks)
+        (self.place(at).load(Relaxed) == seen).then(|| word::scale(seen).nanos(ticks))
     }
 
     /// Puts a claim where it costs the least: an empty place, else that of a bucket that is full,
@@ -100,14 +101,14 @@ impl<'a> Set<'a> {
             if lowest == 0 || (count == WAYS && lowest <= 1) {
                 break;
             }
-            let seen = self.place(at).load(Relaxed);
+            let seen = self.place(at).load(Acquire);
             if word::has_tag(seen, self.tag) {
                 return None;
             }
             let debt = match seen {
                 EMPTY => 0,
                 claim if word::is_claim(claim) => u64::MAX,
-                bucket => self.debt(at, bucket, now),
+                bucket => self.debt(at, bucket, now)?,
             };
             let price = u128::from(debt) + u128::from(seen != EMPTY);
             if price < lowest {

@@ -167,6 +167,12 @@ impl<K: ?Sized, St: Store<K>> Buckets<K, St> {
     pub fn len(&self) -> usize {
         self.state.store.len()
     }
+
+    /// Whether no client is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state.store.is_empty()
+    }
 }
 
 fn now() -> Instant {

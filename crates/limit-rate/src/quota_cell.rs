@@ -32,7 +32,7 @@ impl QuotaCell {
             let words =
                 [&self.words[0], &self.words[1], &self.words[2]].map(|word| word.load(Relaxed));
             fence(Acquire);
-            if before % 2 == 0 && self.writes.load(Relaxed) == before {
+            if before.is_multiple_of(2) && self.writes.load(Relaxed) == before {
                 return Quota::from_words(words);
             }
             self.wait();

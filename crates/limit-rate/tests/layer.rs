@@ -133,7 +133,10 @@ async fn a_cost_over_the_burst_is_another_refusal_and_not_for_now() {
     let refused = send(&layer, from("ann")).await;
     let rejection = Rejection::of(&refused).unwrap();
     assert_eq!((rejection.reason(), refused.status().as_u16()), (COST_OVER_BURST, 400));
-    assert_eq!(rejection.to_string(), "This request counts as 11, and at most 10 are allowed at once.");
+    assert_eq!(
+        rejection.to_string(),
+        "This request counts as 11, and at most 10 are allowed at once."
+    );
     assert_eq!(header(&refused, "retry-after"), None);
     assert_eq!(header(&refused, "ratelimit"), Some(r#""default";r=10"#));
     assert_eq!(layer.handle().refused(), 1);

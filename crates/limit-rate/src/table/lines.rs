@@ -98,13 +98,21 @@ impl Lines {
         if let Some(decision) = self.all[home].hit(head, scale, quota, cost, now) {
             return decision;
         }
-        self.take_anywhere(hash, *quota, cost, now)
+        self.take_elsewhere(hash, quota, cost, now)
     }
 
-    /// As [`take`](Self::take), for a key that is new, or not at home, or was last seen in another
-    /// scale or long ago.
+    /// As [`take`](Self::take), for a key that is not at home: where that is crowded it is next door.
     #[cold]
     #[inline(never)]
+    fn take_elsewhere(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Decision {
+        let scale = self.scale(quota);
+        let head = word::head(word::Tag::of(hash), scale);
+        self.all[self.home(hash) ^ 1]
+            .hit(head, scale, quota, cost, now)
+            .unwrap_or_else(|| self.take_anywhere(hash, *quota, cost, now))
+    }
+
+    /// As [`take`](Self::take), for a key that is new, or was last seen in another scale or long ago.
     fn take_anywhere(&self, hash: u64, quota: Quota, cost: NonZeroU32, now: u64) -> Decision {
         let (set, scale) = (Set::of(self, hash), self.scale(&quota));
         let head = word::head(set.tag, scale);

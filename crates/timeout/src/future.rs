@@ -78,8 +78,7 @@ where
                 let polled = future.poll(cx);
                 let due = alarm.due();
                 let up = match &polled {
-                    Poll::Ready(Ok(_)) => false,
-                    Poll::Ready(Err(_)) => gave_up(*transport_gives_up),
+                    Poll::Ready(answer) => gave_up(answer, *transport_gives_up),
                     Poll::Pending => alarm.poll(cx).is_ready(),
                 };
                 if !up {
@@ -101,11 +100,22 @@ where
     }
 }
 
-/// Whether an error comes from a transport that knows the time, and found it up before we did.
+/// Whether this comes from a transport or a server that knows the time, and found it up before we did.
+///
+/// tonic's do. Its transport fails then, and its server answers `CANCELLED`, which overtakes what the
+/// transport says if that is slow to look.
 #[inline]
-fn gave_up(at: Option<Instant>) -> bool {
-    at.is_some_and(|at| at <= Instant::now())
+fn gave_up<B, E>(answer: &Result<Response<B>, E>, at: Option<Instant>) -> bool {
+    at.is_some_and(|at| {
+        let may_be = answer.as_ref().map_or(true, |response| {
+            response.headers().get(GRPC_STATUS).is_some_and(|status| status == CANCELLED)
+        });
+        may_be && at <= Instant::now()
+    })
 }
+
+const GRPC_STATUS: &str = "grpc-status";
+const CANCELLED: &str = "1";
 
 impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

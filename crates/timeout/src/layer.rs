@@ -186,8 +186,8 @@ impl TimeoutLayer {
     /// request came with one.
     ///
     /// A gRPC transport that gives up by itself at the time it is told, as tonic's `Channel` does,
-    /// gives its own error (`CANCELLED`, by tonic). An error that comes when the time we told is up
-    /// is therefore answered as any timeout.
+    /// gives its own error (`CANCELLED`, by tonic), and tonic's server answers `CANCELLED`. An error or
+    /// a `CANCELLED` that comes when the time we told is up is therefore answered as any timeout.
     #[must_use]
     pub fn forward(self) -> Self {
         self.with(|settings| settings.forward = true)
@@ -212,7 +212,7 @@ impl fmt::Debug for Settings {
             .field("min_useful", &self.min_useful)
             .field("shared", &self.shared)
             .field("forward", &self.forward)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,20 +4,22 @@
 mod support;
 
 use std::{
+    convert::Infallible,
     future::Future,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use http::{Request, StatusCode};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
 use palisade_core::{GrpcCode, Rejection, Sent};
 use palisade_testkit::{Act, Pace, Probe, ProbeBody};
 use palisade_timeout::{BodyLimit, DEADLINE_EXPIRED, ResponseBody, TIMED_OUT, TimeoutLayer};
 use support::{SECOND, call, get, grpc, ms, passed, since};
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 fn late(by: Duration) -> Probe {
     Probe::new().with_head(Pace::After(by), Act::Succeed)
@@ -170,6 +172,30 @@ async fn an_error_of_a_grpc_transport_that_was_told_the_time_is_a_timeout_once_i
     assert_eq!(response.headers()["grpc-status"], "4");
     assert_eq!(layer.handle().timed_out(), 2);
     assert!(call(&layer, fails(ms(995)), get()).await.is_err(), "no gRPC");
+}
+
+/// And so may the server behind it, which then answers by itself.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_time_we_told_was_up_is_a_timeout_once_it_is() {
+    let answers = |layer: &TimeoutLayer, after, status: &'static str| {
+        layer.layer(service_fn(move |_: Request<()>| async move {
+            tokio::time::sleep(after).await;
+            let response = Response::builder().header("grpc-status", status);
+            Ok::<_, Infallible>(response.body(Empty::<Bytes>::new()).unwrap())
+        }))
+    };
+    let told = TimeoutLayer::client(SECOND).forward();
+    let untold = TimeoutLayer::client(SECOND);
+    for (layer, after, status, expected) in [
+        (&told, 994, "1", "1"),
+        (&told, 995, "1", "4"),
+        (&told, 995, "5", "5"),
+        (&untold, 995, "1", "1"),
+    ] {
+        let response = answers(layer, ms(after), status).oneshot(grpc(&[])).await.unwrap();
+        assert_eq!(response.headers()["grpc-status"], expected);
+    }
+    assert_eq!((told.handle().timed_out(), untold.handle().timed_out()), (1, 0));
 }
 
 async fn body(

@@ -4,7 +4,10 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use palisade::limit_concurrency::{InFlight, LimitConcurrencyLayer};
+use palisade::{
+    limit_concurrency::{InFlight, LimitConcurrencyLayer},
+    timeout::{RequestBodyTimeoutLayer, TimeoutLayer, Timeouts, request_body::Stalls},
+};
 use tower::ServiceBuilder;
 use tower_http::trace::TraceLayer;
 
@@ -13,22 +16,33 @@ use crate::{routes, settings::Settings};
 /// The service, and what its operator holds of it.
 pub(crate) struct App {
     pub(crate) router: Router,
+    pub(crate) timeouts: Timeouts,
     pub(crate) in_flight: InFlight,
+    pub(crate) stalls: Stalls,
 }
 
 /// The routes behind the layers, as `settings` has them. Opens no socket.
 pub(crate) fn app(settings: &Settings) -> App {
+    let timeout =
+        TimeoutLayer::server(settings.timeout.limit.0).with_body(settings.timeout.body.into());
+    let timeouts = timeout.handle();
     let limit_concurrency = LimitConcurrencyLayer::new(settings.limit_concurrency.max);
     let in_flight = limit_concurrency.handle();
+    let request_body_timeout = RequestBodyTimeoutLayer::new(settings.request_body_timeout.idle.0);
+    let stalls = request_body_timeout.handle();
 
     // Outermost first: a request passes them from top to bottom, its response from bottom to top.
     let stack = ServiceBuilder::new()
         // Logs each request and response at debug; no failures, as any client can cause those.
         .layer(TraceLayer::new_for_http().on_failure(()))
+        // Answers 503 when the time is up. Outside of the limit, so that by then the place is free.
+        .layer(timeout)
         // Answers 429 at once while too many others are in flight.
-        .layer(limit_concurrency);
+        .layer(limit_concurrency)
+        // Answers 408 when the client stops sending. Only here, as what is refused is never read.
+        .layer(request_body_timeout);
 
-    App { router: routes(settings).layer(stack), in_flight }
+    App { router: routes(settings).layer(stack), timeouts, in_flight, stalls }
 }
 
 /// The fallbacks are set here, before the layers, so that they apply to them as well.

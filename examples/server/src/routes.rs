@@ -4,16 +4,17 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     Json,
-    body::Body,
+    body::{Body, HttpBody},
     extract::{Query, State},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
-        header::{CONTENT_TYPE, HOST},
+        header::{CONTENT_LENGTH, CONTENT_TYPE, HOST},
         uri::Authority,
     },
     response::{Html, IntoResponse},
 };
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
+use http_body_util::{BodyStream, StreamBody};
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -43,7 +44,7 @@ pub(crate) async fn page(
     headers: HeaderMap,
 ) -> Html<String> {
     let host = host(&uri, &headers).unwrap_or_else(|| settings.listen.to_string());
-    Html(tour::page(&host, settings.limit_concurrency.max))
+    Html(tour::page(&host, &settings))
 }
 
 /// The host the client asked for: `:authority` over HTTP/2, `Host` over HTTP/1.
@@ -93,10 +94,16 @@ fn lines(chunks: u64, every: Duration) -> impl Stream<Item = Result<String, Infa
 }
 
 /// `POST /echo`: the request's body, back as it comes in.
+///
+/// The answer begins with the first piece. A client that does not send any can thus be told so, and
+/// one that expects `100 Continue` gets it.
 pub(crate) async fn echo(headers: HeaderMap, body: Body) -> impl IntoResponse {
     let unknown = HeaderValue::from_static("application/octet-stream");
     let content_type = headers.get(CONTENT_TYPE).cloned().unwrap_or(unknown);
-    ([(CONTENT_TYPE, content_type)], body)
+    let length = body.size_hint().exact().map(|length| [(CONTENT_LENGTH, length)]);
+    let mut frames = Box::pin(BodyStream::new(body).peekable());
+    frames.as_mut().peek().await;
+    ([(CONTENT_TYPE, content_type)], length, Body::new(StreamBody::new(frames)))
 }
 
 /// A route that is there, asked with a method that it does not have.

@@ -11,13 +11,18 @@ use crate::{app::App, signals::Signals};
 /// waits for the requests in flight: until they are done, `grace` is over, or a second signal comes.
 ///
 /// A failure means that requests in flight were cut off.
+///
+/// A client that is slow to send the head of a request has as long as it likes: `axum::serve` gives
+/// hyper no timer, and without one there is no `header_read_timeout`. No layer sees such a request.
+/// Where anybody can reach the server, serve with `hyper_util`'s `Builder` and both of them, or stand
+/// behind a proxy that has such a limit.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: App,
     grace: Duration,
     mut signals: Signals,
 ) -> ExitCode {
-    let App { router, in_flight } = app;
+    let App { router, timeouts, in_flight, stalls } = app;
     // Without it the last, small segment of an answer may wait for the client's acknowledgement.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -45,12 +50,23 @@ pub(crate) async fn serve(
 
     let why = tokio::select! {
         biased;
-        _ = &mut server => {
-            tracing::info!("All requests are finished");
-            return ExitCode::SUCCESS;
-        }
-        signal = signals.next() => signal,
-        () = tokio::time::sleep(grace) => "the grace is over",
+        _ = &mut server => None,
+        signal = signals.next() => Some(signal),
+        () = tokio::time::sleep(grace) => Some("the grace is over"),
+    };
+    // What a page of metrics would show all along.
+    tracing::info!(
+        admitted = in_flight.admitted(),
+        at_capacity = in_flight.rejected(),
+        timed_out = timeouts.timed_out(),
+        expired = timeouts.expired(),
+        cut = timeouts.cut(),
+        stalled = stalls.stalled(),
+        "What became of the requests"
+    );
+    let Some(why) = why else {
+        tracing::info!("All requests are finished");
+        return ExitCode::SUCCESS;
     };
     let cut_off = in_flight.in_flight();
     tracing::warn!(why, cut_off, "Closing the connections that are left");

@@ -12,8 +12,11 @@ use std::net::SocketAddr;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-pub(crate) use self::load::load;
-use self::values::{Period, address, count};
+use self::values::{address, count};
+pub(crate) use self::{
+    load::load,
+    values::{BodyTime, Period},
+};
 
 mod environment;
 mod file;
@@ -39,7 +42,13 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
 
     #[command(flatten)]
+    pub(crate) timeout: Timeout,
+
+    #[command(flatten)]
     pub(crate) limit_concurrency: LimitConcurrency,
+
+    #[command(flatten)]
+    pub(crate) request_body_timeout: RequestBodyTimeout,
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]
@@ -59,6 +68,20 @@ pub(crate) enum LogFormat {
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Timeout {
+    /// How long a request may take; then it is answered 503. 0s refuses all.
+    // Below the grace, so that what is in flight at a signal comes to an end by itself.
+    #[arg(id = "timeout.limit", long = "timeout", value_name = "DURATION", default_value = "10s")]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) limit: Period,
+
+    /// What bounds an answer's body: within that time, idle:5s or another longest silence, excluded.
+    #[arg(id = "timeout.body", long = "timeout-body", value_name = "RULE")]
+    #[arg(default_value = "within", allow_hyphen_values = true)]
+    pub(crate) body: BodyTime,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct LimitConcurrency {
     /// How many requests may be in flight at once; the next one is answered 429. 0 refuses all.
     // By Little's law 100 in flight are 1,000 a second for requests that take 100 ms, as /work does
@@ -66,6 +89,16 @@ pub(crate) struct LimitConcurrency {
     #[arg(id = "limit_concurrency.max", long = "max-in-flight", value_name = "N")]
     #[arg(default_value = "100", value_parser = count, allow_hyphen_values = true)]
     pub(crate) max: usize,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct RequestBodyTimeout {
+    /// How long a client may be silent in the middle of a request; then it is answered 408.
+    // Below the timeout, which would speak first, and long enough to lose a packet twice. It begins
+    // with the body. For the head there is no setting, since axum::serve has none: see serve.rs.
+    #[arg(id = "request_body_timeout.idle", long = "request-idle", value_name = "DURATION")]
+    #[arg(default_value = "5s", allow_hyphen_values = true)]
+    pub(crate) idle: Period,
 }
 
 impl Settings {

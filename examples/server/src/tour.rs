@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     routes::{CHUNKS, EVERY_MS, MS},
-    settings::Settings,
+    settings::{BodyTime, Settings},
 };
 
 /// One thing to try.
@@ -14,17 +14,7 @@ struct Stop {
     curl: String,
 }
 
-fn stops(host: &str, max_in_flight: usize) -> [Stop; 5] {
-    // Some more than are let in, and as many at once, but not more than a shell can start.
-    let many = max_in_flight.saturating_add(20);
-    let provoke = if many <= 1000 {
-        format!(
-            "seq {many} | xargs -P {many} -I{{}} curl -s -o /dev/null -w '%{{http_code}}\\n' \
-             'http://{host}/work?ms=3000' | sort | uniq -c"
-        )
-    } else {
-        "cargo run -- --max-in-flight 2".into()
-    };
+fn stops(host: &str, settings: &Settings) -> [Stop; 7] {
     [
         Stop {
             route: "GET /",
@@ -39,9 +29,10 @@ fn stops(host: &str, max_in_flight: usize) -> [Stop; 5] {
         Stop {
             route: "GET /stream?chunks=N&every_ms=M",
             does: format!(
-                "sends N lines ({}), one every M ms ({})",
+                "sends N lines ({}), one every M ms ({}){}",
                 CHUNKS.range(),
-                EVERY_MS.range()
+                EVERY_MS.range(),
+                cut_off(settings)
             ),
             curl: format!("curl -N 'http://{host}/stream?chunks=5&every_ms=500'"),
         },
@@ -50,28 +41,79 @@ fn stops(host: &str, max_in_flight: usize) -> [Stop; 5] {
             does: "sends the body back as it comes in".into(),
             curl: format!("curl -d hello http://{host}/echo"),
         },
-        Stop {
-            route: "429 Too Many Requests",
-            does: format!("what a request gets while {max_in_flight} others are in flight"),
-            curl: provoke,
-        },
+        too_long(host, settings),
+        stalled(host, settings),
+        one_too_many(host, settings.limit_concurrency.max),
     ]
+}
+
+fn cut_off(settings: &Settings) -> String {
+    match settings.timeout.body {
+        BodyTime::Within => format!(", and is cut off after {}", settings.timeout.limit),
+        BodyTime::Idle(longest) => format!(", and is cut off when none comes for {longest}"),
+        BodyTime::Excluded => String::new(),
+    }
+}
+
+fn too_long(host: &str, settings: &Settings) -> Stop {
+    let limit = settings.timeout.limit;
+    let ms = limit.0.as_millis().saturating_add(1000);
+    Stop {
+        route: "503 Service Unavailable",
+        does: format!("what a request gets that is not answered after {limit}"),
+        curl: if ms <= MS.most.into() {
+            format!("curl -i 'http://{host}/work?ms={ms}'")
+        } else {
+            "cargo run -- --timeout 2s".into()
+        },
+    }
+}
+
+fn stalled(host: &str, settings: &Settings) -> Stop {
+    let idle = settings.request_body_timeout.idle;
+    Stop {
+        route: "408 Request Timeout",
+        does: format!("what a client gets that promises a body and is silent for {idle}"),
+        // Else the timeout speaks first.
+        curl: if idle.0 < settings.timeout.limit.0 {
+            format!("curl -i -X POST -H 'Content-Length: 5' http://{host}/echo")
+        } else {
+            "cargo run -- --timeout 2s --request-idle 1s".into()
+        },
+    }
+}
+
+fn one_too_many(host: &str, max_in_flight: usize) -> Stop {
+    // Some more than are let in, and as many at once, but not more than a shell can start.
+    let many = max_in_flight.saturating_add(20);
+    Stop {
+        route: "429 Too Many Requests",
+        does: format!("what a request gets while {max_in_flight} others are in flight"),
+        curl: if many <= 1000 {
+            format!(
+                "seq {many} | xargs -P {many} -I{{}} curl -s -o /dev/null \
+                 -w '%{{http_code}}\\n' 'http://{host}/work?ms=3000' | sort | uniq -c"
+            )
+        } else {
+            "cargo run -- --max-in-flight 2".into()
+        },
+    }
 }
 
 /// What the process says once it listens.
 pub(crate) fn announcement(settings: &Settings) -> String {
     let host = settings.listen.to_string();
     let mut text = format!("listening on http://{host}\n");
-    for Stop { route, does, curl } in stops(&host, settings.limit_concurrency.max) {
+    for Stop { route, does, curl } in stops(&host, settings) {
         write!(text, "\n{route}  {does}\n    {curl}\n").expect("a String takes all");
     }
     text
 }
 
 /// The page at `/`, as seen from `host`.
-pub(crate) fn page(host: &str, max_in_flight: usize) -> String {
+pub(crate) fn page(host: &str, settings: &Settings) -> String {
     let mut list = String::new();
-    for Stop { route, does, curl } in stops(host, max_in_flight) {
+    for Stop { route, does, curl } in stops(host, settings) {
         let [route, does, curl] = [route, &does, &curl].map(escape);
         write!(list, "<h2><code>{route}</code></h2>\n<p>{does}</p>\n<pre>{curl}</pre>\n")
             .expect("a String takes all");

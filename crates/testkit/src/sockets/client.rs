@@ -1,11 +1,13 @@
 use std::{
+    error::Error,
     io,
     net::{self, Shutdown, SocketAddr},
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri, Version, header::HOST, uri::Scheme};
-use http_body_util::{BodyExt, Empty};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
@@ -25,10 +27,13 @@ pub struct Client {
     server: String,
 }
 
+type BoxError = Box<dyn Error + Send + Sync>;
+type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
+
 #[derive(Debug)]
 enum Sender {
-    Http1(Mutex<http1::SendRequest<Empty<Bytes>>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+    Http1(Mutex<http1::SendRequest<AnyBody>>),
+    Http2(http2::SendRequest<AnyBody>),
 }
 
 impl Client {
@@ -64,7 +69,7 @@ impl Client {
     ///
     /// If `path` is none.
     pub async fn get(&self, path: &str) -> hyper::Result<Response<Incoming>> {
-        let request = Request::get(path).body(Empty::new()).expect("a path");
+        let request = Request::get(path).body(Empty::<Bytes>::new()).expect("a path");
         self.send(request).await
     }
 
@@ -78,10 +83,11 @@ impl Client {
     /// # Panics
     ///
     /// If the request's target is neither.
-    pub async fn send(
-        &self,
-        mut request: Request<Empty<Bytes>>,
-    ) -> hyper::Result<Response<Incoming>> {
+    pub async fn send<B>(&self, request: Request<B>) -> hyper::Result<Response<Incoming>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         match &self.sender {
             Sender::Http1(sender) => {
                 let host = self.server.parse().expect("an address");

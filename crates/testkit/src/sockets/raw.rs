@@ -32,6 +32,18 @@ impl Raw {
         written.expect("the server is there");
     }
 
+    /// Reads all that comes until the server closes the connection.
+    ///
+    /// # Panics
+    ///
+    /// If the connection fails.
+    pub async fn read_to_end(&mut self) -> String {
+        let mut read = Vec::new();
+        let ended = self.0.read_to_end(&mut read).await;
+        ended.expect("the server closes the connection");
+        String::from_utf8_lossy(&read).into_owned()
+    }
+
     /// Reads up to and including `end`.
     ///
     /// # Panics
@@ -54,11 +66,7 @@ impl Raw {
 ///
 /// If the connection fails.
 pub async fn exchange(server: &Server, sent: &str) -> String {
-    let mut raw = Raw::open(server, sent).await;
-    let mut read = Vec::new();
-    let ended = raw.0.read_to_end(&mut read).await;
-    ended.expect("the server closes the connection");
-    let text = String::from_utf8_lossy(&read);
+    let text = Raw::open(server, sent).await.read_to_end().await;
     let undated = text.split_inclusive("\r\n");
     undated.filter(|line| !line.starts_with("date: ")).collect()
 }

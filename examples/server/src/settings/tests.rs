@@ -78,7 +78,9 @@ const EVERYTHING: &str = r#"
     listen = "[::1]:0"
     grace = "1m30s"
     log.format = "json"
+    timeout = { limit = "2s", body = "idle:500ms" }
     limit_concurrency = { max = 0 }
+    request_body_timeout.idle = "1s"
 "#;
 
 #[test]
@@ -96,19 +98,34 @@ fn without_any_setting_it_listens_on_port_3000_of_this_machine_only() {
 }
 
 #[test]
+fn the_longest_silence_is_shorter_than_the_timeout_and_that_is_shorter_than_the_grace() {
+    let Settings { grace, timeout, request_body_timeout, .. } = defaults();
+    assert_eq!(timeout.limit, Period(Duration::from_secs(10)));
+    assert_eq!(timeout.body, BodyTime::Within);
+    assert!(request_body_timeout.idle.0 < timeout.limit.0 && timeout.limit.0 < grace.0);
+}
+
+#[test]
 fn everything_can_be_set_in_each_of_the_three_ways() {
-    let flags = "--listen [::1]:0 --max-in-flight 0 --grace 1m30s --log-format json";
+    let flags = "--listen [::1]:0 --max-in-flight 0 --grace 1m30s --log-format json \
+                 --timeout 2s --timeout-body idle:500ms --request-idle 1s";
     let variables = [
         ("PALISADE_LISTEN", "[::1]:0"),
         ("PALISADE_MAX_IN_FLIGHT", "0"),
         ("PALISADE_GRACE", "1m30s"),
         ("PALISADE_LOG_FORMAT", "json"),
+        ("PALISADE_TIMEOUT", "2s"),
+        ("PALISADE_TIMEOUT_BODY", "idle:500ms"),
+        ("PALISADE_REQUEST_IDLE", "1s"),
     ];
     let settings = from_file(EVERYTHING);
     assert_eq!(settings.listen.to_string(), "[::1]:0");
     assert_eq!(settings.limit_concurrency.max, 0);
     assert_eq!(settings.grace, Period(Duration::from_secs(90)));
     assert_eq!(settings.log.format, LogFormat::Json);
+    assert_eq!(settings.timeout.limit, Period(Duration::from_secs(2)));
+    assert_eq!(settings.timeout.body, BodyTime::Idle(Period(Duration::from_millis(500))));
+    assert_eq!(settings.request_body_timeout.idle, Period(Duration::from_secs(1)));
     assert_eq!(loaded(&flags.split(' ').collect::<Vec<_>>(), &[]), settings);
     assert_eq!(loaded(&[], &variables), settings);
 }
@@ -137,9 +154,14 @@ fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() {
 
 #[test]
 fn settings_from_three_places_come_together() {
-    let file = File::new("log.format = 'json'");
-    let variables = [("PALISADE_CONFIG", file.path()), ("PALISADE_GRACE", "90s")];
-    let settings = loaded(&["--max-in-flight", "0", "--listen=[::1]:0"], &variables);
+    let file = File::new("log.format = 'json'\ntimeout.body = 'idle:500ms'");
+    let variables = [
+        ("PALISADE_CONFIG", file.path()),
+        ("PALISADE_GRACE", "90s"),
+        ("PALISADE_REQUEST_IDLE", "1s"),
+    ];
+    let flags = ["--max-in-flight", "0", "--listen=[::1]:0", "--timeout", "2s"];
+    let settings = loaded(&flags, &variables);
     assert_eq!(settings, from_file(EVERYTHING));
 }
 
@@ -152,7 +174,9 @@ fn the_flag_names_another_file_than_the_variable() {
 
 #[test]
 fn an_empty_file_and_empty_sections_change_nothing() {
-    for content in ["", "# nothing\n", "[log]\n[limit_concurrency]", "log = {}", "\u{feff}\r\n"] {
+    for content in
+        ["", "# nothing\n", "[log]\n[timeout]\n[limit_concurrency]", "log = {}", "\u{feff}\r\n"]
+    {
         assert_eq!(from_file(content), defaults(), "{content:?}");
     }
 }
@@ -178,6 +202,8 @@ fn what_is_printed_reads_back_as_the_same() {
         from_file(EVERYTHING),
         from_file("grace = '1year 2months 3days 4h 5m 6s 7ms 8us 9ns'"),
         from_file("grace = '0s'"),
+        from_file("timeout = { limit = '0s', body = 'excluded' }"),
+        from_file("timeout.body = 'idle:1m 30s'"),
         from_file("limit_concurrency.max = 4294967295"),
         from_file("grace = '500000000000years'"),
     ] {

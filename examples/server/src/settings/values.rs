@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use palisade::timeout::BodyLimit;
 use serde::{Serialize, Serializer};
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -41,6 +42,55 @@ impl Display for Period {
 }
 
 impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// How the time of an answer's body is bounded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum BodyTime {
+    Within,
+    Idle(Period),
+    Excluded,
+}
+
+impl From<BodyTime> for BodyLimit {
+    fn from(time: BodyTime) -> Self {
+        match time {
+            BodyTime::Within => Self::Within,
+            BodyTime::Idle(Period(longest)) => Self::Idle(longest),
+            BodyTime::Excluded => Self::Excluded,
+        }
+    }
+}
+
+impl FromStr for BodyTime {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "within" => Some(Self::Within),
+            "excluded" => Some(Self::Excluded),
+            _ => {
+                text.strip_prefix("idle:").and_then(|longest| longest.parse().ok()).map(Self::Idle)
+            }
+        }
+        .ok_or("expected within, excluded, or idle with a duration, such as idle:5s")
+    }
+}
+
+impl Display for BodyTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Within => f.write_str("within"),
+            Self::Idle(longest) => write!(f, "idle:{longest}"),
+            Self::Excluded => f.write_str("excluded"),
+        }
+    }
+}
+
+impl Serialize for BodyTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }

@@ -15,7 +15,7 @@ async fn refused(arguments: &[&str]) -> (Option<i32>, String) {
 async fn it_says_where_it_listens_and_what_to_try() {
     let mut server = Server::start(&["--max-in-flight", "3"]).await;
     let said = server.says("uniq -c").await;
-    for route in ["GET /", "GET /work", "GET /stream", "POST /echo", "seq 23"] {
+    for route in ["GET /", "GET /work", "GET /stream", "POST /echo", "after 1h", "seq 23"] {
         assert!(said.contains(route), "{said}");
     }
     assert!(said.contains(&format!("curl http://{}/\n", server.address)));
@@ -38,6 +38,9 @@ async fn a_wrong_value_is_answered_by_the_flag_the_value_and_what_is_accepted() 
         ("--grace", "20", duration),
         ("--grace", "-1", duration),
         ("--grace", "-1s", duration),
+        ("--timeout", "10", duration),
+        ("--timeout-body", "idle", "expected within, excluded, or idle with a duration"),
+        ("--request-idle", "-1s", duration),
     ] {
         let (code, said) = refused(&[flag, value]).await;
         assert_eq!(code, Some(2), "{said}");

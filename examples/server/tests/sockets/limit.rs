@@ -32,7 +32,6 @@ async fn streams_hold_their_places(browser: &Browser) {
     let (first, second) = (take_place(browser).await, take_place(browser).await);
     // An echo can be seen to be served on, at any time.
     let (sender, mut echo) = browser.echo().await;
-    assert_eq!(echo.status(), 200);
 
     for _ in 0..3 {
         is_refused(browser).await;

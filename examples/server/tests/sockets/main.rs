@@ -7,3 +7,4 @@ mod process;
 mod protocols;
 mod settings;
 mod shutdown;
+mod timeouts;

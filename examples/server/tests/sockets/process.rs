@@ -70,6 +70,8 @@ impl Server {
 
     pub(crate) async fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command();
+        // No time is up on a slow machine but where a test says so, by a flag or a file.
+        command.env("PALISADE_TIMEOUT", "1h").env("PALISADE_REQUEST_IDLE", "1h");
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -146,12 +148,22 @@ impl Browser {
         self.send(Method::GET, path, Body::empty()).await
     }
 
-    /// An echo of what will be sent, as far as the test has sent it.
-    pub(crate) async fn echo(&self) -> (mpsc::Sender<Bytes>, Answer) {
+    /// A request for an echo, and the end of its body at which the test may send it.
+    pub(crate) fn upload(&self) -> (mpsc::Sender<Bytes>, impl Future<Output = Answer>) {
         let (sender, mut sent) = mpsc::channel(1);
         let body = stream::poll_fn(move |cx| sent.poll_recv(cx)).map(Ok::<_, Infallible>);
-        let answer = self.send(Method::POST, "/echo", Body::from_stream(body));
-        (sender, answer.await)
+        (sender, self.send(Method::POST, "/echo", Body::from_stream(body)))
+    }
+
+    /// An echo of what will be sent, as far as the test has sent it.
+    pub(crate) async fn echo(&self) -> (mpsc::Sender<Bytes>, Answer) {
+        let (sender, answer) = self.upload();
+        // It begins with the first piece.
+        sender.try_send("begins".into()).unwrap();
+        let mut answer = answer.await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.chunk().await.unwrap(), "begins");
+        (sender, answer)
     }
 }
 

@@ -19,6 +19,7 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
     let number = "expected a whole number from 0 to 4294967295";
     let address = "expected an address such as 127.0.0.1:3000 or [::1]:3000";
     let duration = "expected a duration such as 500ms, 20s or 1m 30s, with its unit";
+    let rule = "expected within, excluded, or idle with a duration, such as idle:5s";
     for (content, place, value, key, accepted) in [
         ("listen = 3000", "1:10", "3000", "listen", address),
         ("listen = 'localhost:3000'", "1:10", "localhost:3000", "listen", address),
@@ -26,6 +27,12 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
         ("grace = '-1s'", "1:9", "-1s", "grace", duration),
         ("grace = ['1s']", "1:9", "[\\'1s\\']", "grace", duration),
         ("grace = \"a\\nb\"", "1:9", "a\\nb", "grace", duration),
+        ("[timeout]\nlimit = 2", "2:9", "2", "timeout.limit", duration),
+        ("timeout.body = 'idle'", "1:16", "idle", "timeout.body", rule),
+        ("timeout.body = 'idle:5'", "1:16", "idle:5", "timeout.body", rule),
+        ("timeout.body = '5s'", "1:16", "5s", "timeout.body", rule),
+        ("timeout.body = 'Within'", "1:16", "Within", "timeout.body", rule),
+        ("timeout.body = false", "1:16", "false", "timeout.body", rule),
         ("log.format = 'xml'", "1:14", "xml", "log.format", "expected text or json"),
         ("log.format = true", "1:14", "true", "log.format", "expected text or json"),
         ("log = 'json'", "1:7", "\\'json\\'", "log", "expected a section, [log]"),
@@ -48,7 +55,7 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
 
 #[test]
 fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
-    let top = "expected listen, grace, log, limit_concurrency";
+    let top = "expected listen, grace, log, timeout, limit_concurrency, request_body_timeout";
     for (content, place, key, hint) in [
         ("lisen = 1", "1:1", "lisen", "did you mean 'listen'?"),
         ("Grace = '1s'", "1:1", "Grace", "did you mean 'grace'?"),
@@ -57,6 +64,9 @@ fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
         ("[log]\nfromat = 1", "2:1", "log.fromat", "did you mean 'log.format'?"),
         ("[log]\nlevel = 1", "2:1", "log.level", "expected format"),
         ("[limit-concurrency]", "1:2", "limit-concurrency", "did you mean 'limit_concurrency'?"),
+        ("timeout = { limits = 1 }", "1:13", "timeout.limits", "did you mean 'timeout.limit'?"),
+        ("timeout.idle = 1", "1:9", "timeout.idle", "expected limit, body"),
+        ("request_idle = 1", "1:1", "request_idle", "did you mean 'request_body_timeout.idle'?"),
         ("log.max = 1", "1:5", "log.max", "expected format"),
         ("'log.format' = 1", "1:1", "\"log.format\"", "did you mean 'log.format'?"),
         ("'' = 1", "1:1", "\"\"", top),
@@ -98,6 +108,11 @@ fn a_wrong_variable_is_answered_by_its_name_its_value_and_what_is_accepted() {
         ("PALISADE_LISTEN", "", "an address such as 127.0.0.1:3000 or [::1]:3000"),
         ("PALISADE_MAX_IN_FLIGHT", "--help", "a whole number from 0 to 4294967295"),
         ("PALISADE_LOG_FORMAT", "JSON", "text or json"),
+        (
+            "PALISADE_TIMEOUT_BODY",
+            "idle 5s",
+            "within, excluded, or idle with a duration, such as idle:5s",
+        ),
     ] {
         let line = format!(
             "error: environment: invalid value '{value}' for '{name}': expected {accepted}\n"
@@ -125,6 +140,7 @@ fn an_unknown_variable_is_answered_by_the_nearest() {
         ("PALISADE_LISTN", "did you mean 'PALISADE_LISTEN'?"),
         ("PALISADE_CONFG", "did you mean 'PALISADE_CONFIG'?"),
         ("PALISADE_LIMIT_CONCURRENCY_MAX", "did you mean 'PALISADE_MAX_IN_FLIGHT'?"),
+        ("PALISADE_TIMEOUT_LIMIT", "did you mean 'PALISADE_TIMEOUT'?"),
         ("PALISADE_PRINT_CONFIG", none),
         ("PALISADE_max_in_flight", "did you mean 'PALISADE_MAX_IN_FLIGHT'?"),
         ("PALISADE_", none),
@@ -136,7 +152,7 @@ fn an_unknown_variable_is_answered_by_the_nearest() {
 
 #[test]
 fn all_that_is_wrong_is_told_at_once_from_top_to_bottom_even_if_it_would_not_count() {
-    let file = File::new("limit_concurrency.max = -1\ngrace = 1\n[timeout]\n");
+    let file = File::new("limit_concurrency.max = -1\ngrace = 1\n[tls]\n");
     let flags = ["--config", file.path(), "--max-in-flight", "1"];
     let variables = [("PALISADE_X", "1"), ("PALISADE_GRACE", "x"), ("PALISADE_LISTEN", "[::]:0")];
     let said = refused(&flags, &variables).replace(file.path(), "FILE");
@@ -144,7 +160,7 @@ fn all_that_is_wrong_is_told_at_once_from_top_to_bottom_even_if_it_would_not_cou
         "error: 5 settings are wrong",
         "  FILE:1:25: invalid value '-1'",
         "  FILE:2:9: invalid value '1'",
-        "  FILE:3:2: unknown key 'timeout'",
+        "  FILE:3:2: unknown key 'tls'",
         "  environment: invalid value 'x' for 'PALISADE_GRACE'",
         "  environment: unknown variable 'PALISADE_X'",
     ];
@@ -160,7 +176,11 @@ fn a_wrong_flag_is_told_before_the_rest_is_looked_at_and_help_needs_none_of_it()
     assert!(refused(&["--grace", "1"], &variables).contains("'1' for '--grace <DURATION>'"));
     let help = try_load(&["--help"], &variables).unwrap_err();
     assert_eq!(help.exit_code(), 0);
-    for name in ["[env: PALISADE_CONFIG]", "[env: PALISADE_GRACE] [key: grace]"] {
+    for name in [
+        "[env: PALISADE_CONFIG]",
+        "[env: PALISADE_GRACE] [key: grace]",
+        "[env: PALISADE_TIMEOUT_BODY] [key: timeout.body]",
+    ] {
         assert!(help.to_string().contains(name), "{help}");
     }
 }

@@ -56,3 +56,45 @@ impl QuotaCell {
         self.writes.store(before.wrapping_add(2), Release);
     }
 }
+
+#[cfg(all(test, palisade_loom))]
+mod loom_tests {
+    use loom::{sync::Arc, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_quota_is_never_read_in_halves() {
+        loom::model(|| {
+            let [before, after]: [Quota; 2] =
+                ["1/s", "7/h burst 3"].map(|text| text.parse().expect("it is a quota"));
+            let cell = Arc::new(QuotaCell::new(before));
+            let writer = {
+                let cell = Arc::clone(&cell);
+                thread::spawn(move || cell.set(after))
+            };
+            let read = cell.get();
+            assert!(read == before || read == after, "{read:?}");
+            writer.join().expect("it does not panic");
+            assert_eq!(cell.get(), after);
+        });
+    }
+}
+
+#[cfg(all(test, not(palisade_loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::quotas;
+
+    proptest! {
+        #[test]
+        fn a_quota_is_read_as_it_was_set(first in quotas(), second in quotas()) {
+            let cell = QuotaCell::new(first);
+            prop_assert_eq!(cell.get(), first);
+            cell.set(second);
+            prop_assert_eq!(cell.get(), second);
+        }
+    }
+}

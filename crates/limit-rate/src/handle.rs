@@ -95,6 +95,13 @@ impl<K: ?Sized, St> Buckets<K, St> {
         self.state.set_quota(quota);
     }
 
+    /// How those without a key stand, who [share](palisade_key::Missing::Shared) one bucket. Takes
+    /// nothing.
+    #[must_use]
+    pub fn get_shared(&self) -> Decision {
+        self.state.keyless.get(&(), self.state.quota().into(), now())
+    }
+
     /// The store, for what only it can tell, as its memory or what it gave up.
     #[must_use]
     pub fn store(&self) -> &St {

@@ -148,6 +148,9 @@ async fn requests_without_a_key_go_by_their_policy() {
     let shared = layer();
     assert_eq!(statuses(&shared, nobody).await, [200, 200, 429]);
     assert_eq!(send(&shared, from("ann")).await.status(), 200);
+    let all = shared.handle().get_shared();
+    assert_eq!((all.remaining(), all.retry_after()), (0, Some(SECOND / 2)));
+    assert_eq!(shared.handle().get_shared(), all, "looking takes nothing");
     let skipped = layer().with_missing(Missing::Skip);
     assert_eq!(statuses(&skipped, nobody).await, [200; 9]);
     let rejected = layer().with_missing(Missing::Reject);

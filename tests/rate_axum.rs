@@ -1,0 +1,97 @@
+//! limit-rate under axum, over real sockets.
+//!
+//! axum applies a layer to each route, and `axum::serve` again for each connection.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
+
+mod rates;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use axum::{Router, extract::Request, routing::any};
+use http::{HeaderName, Version};
+use palisade::{
+    key::{ClientNet, ExtractKey, ForwardedIp, HeaderKey, Missing, PeerIp},
+    limit_rate::{LimitRateLayer, RateLimitHeaders},
+};
+use palisade_testkit::sockets::{Client, Server};
+use rates::{
+    FEW, PATHS, Served, all_scenarios, answer, hello, is_refusal, let_in, quota, read, scenarios,
+};
+use tower::ServiceBuilder;
+
+type Layer = LimitRateLayer<PeerIp>;
+
+fn peer() -> PeerIp {
+    PeerIp::new()
+}
+
+fn forwarded(by: &str) -> ForwardedIp {
+    ForwardedIp::try_trusting([by]).unwrap()
+}
+
+fn router() -> Router {
+    let answer = async |request: Request| answer(request).await;
+    PATHS.iter().fold(Router::new(), |app, path| app.route(path, any(answer)))
+}
+
+fn try_served<K>(ip: IpAddr, layer: &LimitRateLayer<K>, version: Version) -> io::Result<Served>
+where
+    K: ExtractKey<Key = ClientNet> + Send + Sync + 'static,
+{
+    let buckets = layer.handle();
+    let app = router().layer(layer.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let server = Server::try_start_on(ip, |listener| async { axum::serve(listener, app).await })?;
+    Ok(Served { server, buckets, version })
+}
+
+fn served<K>(layer: &LimitRateLayer<K>, version: Version) -> Served
+where
+    K: ExtractKey<Key = ClientNet> + Send + Sync + 'static,
+{
+    try_served(Ipv4Addr::LOCALHOST.into(), layer, version).unwrap()
+}
+
+/// Without connect info.
+fn keyless(layer: &Layer, version: Version) -> Served {
+    let buckets = layer.handle();
+    Served { server: Server::axum(router().layer(layer.clone())), buckets, version }
+}
+
+all_scenarios!();
+
+#[tokio::test]
+async fn what_no_route_is_for_counts_too() {
+    for version in rates::BOTH {
+        let served = served(&few(), version);
+        let client = served.client().await;
+        for _ in 0..5 {
+            assert_eq!(client.read("/nowhere").await.unwrap().status(), 404);
+        }
+        is_refusal(&client.read("/nowhere").await.unwrap());
+    }
+}
+
+/// First by address, then by account: each says of its refusals how its own bucket stands.
+#[tokio::test]
+async fn of_two_limits_the_one_that_refuses_is_told() {
+    let account = || HeaderKey::new(HeaderName::from_static("x-account"));
+    let by_account = LimitRateLayer::new(quota("2/h"), account());
+    let by_peer = few().with_headers(RateLimitHeaders::Draft);
+    let app = router().layer(ServiceBuilder::new().layer(by_peer).layer(by_account));
+    let server = Server::start(|listener| async {
+        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await
+    });
+    let client = Client::connect(&server, Version::HTTP_2).await;
+    for account in ["ann", "ann"] {
+        assert_eq!(let_in(&client, 1, &[("x-account", account)]).await, 1);
+    }
+    let refused = is_refusal(&read(&client, hello(&[("x-account", "ann")])).await);
+    assert_eq!((refused.quota, refused.remaining), (2, 0));
+    assert_eq!(let_in(&client, 3, &[("x-account", "ben")]).await, 2);
+    // Now the address is the one.
+    let refused = is_refusal(&read(&client, hello(&[("x-account", "cem")])).await);
+    assert_eq!((refused.quota, refused.remaining), (5, 0));
+}

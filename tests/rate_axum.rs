@@ -8,18 +8,20 @@ mod rates;
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
 };
 
 use axum::{Router, extract::Request, routing::any};
 use http::{HeaderName, Version};
 use palisade::{
     key::{ClientNet, ExtractKey, ForwardedIp, HeaderKey, Missing, PeerIp},
-    limit_rate::{LimitRateLayer, RateLimitHeaders},
+    limit_rate::{Buckets, LimitRateLayer, RateLimitHeaders, TableStore},
 };
 use palisade_testkit::sockets::{Client, Server};
 use rates::{
     FEW, PATHS, Served, all_scenarios, answer, hello, is_refusal, let_in, quota, read, scenarios,
 };
+use tokio::{runtime::Builder, time::Instant};
 use tower::ServiceBuilder;
 
 type Layer = LimitRateLayer<PeerIp>;
@@ -72,6 +74,46 @@ async fn what_no_route_is_for_counts_too() {
         }
         is_refusal(&client.read("/nowhere").await.unwrap());
     }
+}
+
+/// All but those who owe something.
+async fn only_one_is_left(client: &Client, buckets: &Buckets<[u8]>) {
+    let begun = Instant::now();
+    while buckets.len() > 1 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{} are left", buckets.len());
+        // Who comes by and is refused adds nothing.
+        assert_eq!(let_in(client, 1, &[("x-account", "mallory")]).await, 0);
+    }
+}
+
+/// As in a program that makes its app before it starts its runtimes, one after the other.
+#[test]
+fn the_collector_works_in_whatever_runtime_there_is() {
+    let store = TableStore::new()
+        .with_ttl(Duration::from_millis(1))
+        .with_sweep_interval(Duration::from_millis(100));
+    let account = HeaderKey::new(HeaderName::from_static("x-account"));
+    let layer = LimitRateLayer::new(quota("1/s"), account).with_store(store);
+    let (buckets, app) = (layer.handle(), router().layer(layer));
+    buckets.set(b"mallory", quota(FEW), None).unwrap();
+    let clients = Builder::new_current_thread().enable_all().build().unwrap();
+    clients.block_on(async {
+        for round in 0..3 {
+            let server = Server::axum(app.clone());
+            let client = Client::connect(&server, rates::BOTH[round % 2]).await;
+            let admitted = let_in(&client, 6, &[("x-account", "mallory")]).await;
+            assert_eq!(admitted, if round == 0 { 5 } else { 0 });
+            let mut most = 0;
+            for other in 0..30 {
+                let account = format!("{round}/{other}");
+                assert_eq!(let_in(&client, 1, &[("x-account", &account)]).await, 1);
+                most = most.max(buckets.len());
+            }
+            assert!(most > 1, "nobody was remembered");
+            only_one_is_left(&client, &buckets).await;
+        }
+    });
+    assert_eq!(buckets.store().evicted_live(), 0);
 }
 
 /// First by address, then by account: each says of its refusals how its own bucket stands.

@@ -76,6 +76,66 @@ async fn what_no_route_is_for_counts_too() {
     }
 }
 
+fn account() -> HeaderKey {
+    HeaderKey::new(HeaderName::from_static("x-account"))
+}
+
+#[tokio::test]
+async fn servers_that_share_a_layer_share_its_buckets() {
+    let layer = LimitRateLayer::new(quota(FEW), account());
+    let servers = [(); 2].map(|()| Server::axum(router().layer(layer.clone())));
+    let mut admitted = 0;
+    for call in 0..8 {
+        let client = Client::connect(&servers[call % 2], rates::BOTH[call / 2 % 2]).await;
+        admitted += let_in(&client, 1, &[("x-account", "ann")]).await;
+    }
+    assert_eq!((admitted, layer.handle().refused()), (5, 3));
+}
+
+/// Somebody who has been refused, and tries to be forgotten by being many.
+#[tokio::test]
+async fn a_flood_of_names_frees_nobody() {
+    let store = TableStore::new().with_capacity(64);
+    let layer = LimitRateLayer::new(quota(FEW), account()).with_store(store);
+    let buckets = layer.handle();
+    let server = Server::axum(router().layer(layer));
+    let client = Client::connect(&server, Version::HTTP_2).await;
+    let mallory = [("x-account", "mallory")];
+    assert_eq!(let_in(&client, 6, &mallory).await, 5);
+    let memory = buckets.store().memory();
+    for name in 0..2000 {
+        let_in(&client, 1, &[("x-account", &name.to_string())]).await;
+    }
+    assert!(buckets.store().evicted_live() > 1000);
+    assert!(buckets.len() <= memory / 8 && buckets.store().memory() == memory);
+    assert_eq!(let_in(&client, 5, &mallory).await, 0);
+}
+
+/// Those that are longer than any key are the same as none.
+#[tokio::test]
+async fn long_names_are_told_apart_to_their_end() {
+    for version in rates::BOTH {
+        let layer = LimitRateLayer::new(quota(FEW), account());
+        let buckets = layer.handle();
+        let server = Server::axum(router().layer(layer));
+        let client = Client::connect(&server, version).await;
+        let long = "x".repeat(8 << 10);
+        for end in ["ann", "ben"] {
+            assert_eq!(let_in(&client, 6, &[("x-account", &(long.clone() + end))]).await, 5);
+        }
+        assert_eq!(buckets.len(), 2);
+        if version == Version::HTTP_11 {
+            let mut admitted = 0;
+            for name in 0..7 {
+                let name = format!("{}{name}", long.repeat(3));
+                admitted += let_in(&client, 1, &[("x-account", &name)]).await;
+            }
+            assert_eq!((admitted, let_in(&client, 1, &[]).await), (5, 0));
+        }
+        assert_eq!(buckets.len(), 2);
+    }
+}
+
 /// All but those who owe something.
 async fn only_one_is_left(client: &Client, buckets: &Buckets<[u8]>) {
     let begun = Instant::now();
@@ -92,8 +152,7 @@ fn the_collector_works_in_whatever_runtime_there_is() {
     let store = TableStore::new()
         .with_ttl(Duration::from_millis(1))
         .with_sweep_interval(Duration::from_millis(100));
-    let account = HeaderKey::new(HeaderName::from_static("x-account"));
-    let layer = LimitRateLayer::new(quota("1/s"), account).with_store(store);
+    let layer = LimitRateLayer::new(quota("1/s"), account()).with_store(store);
     let (buckets, app) = (layer.handle(), router().layer(layer));
     buckets.set(b"mallory", quota(FEW), None).unwrap();
     let clients = Builder::new_current_thread().enable_all().build().unwrap();
@@ -119,7 +178,6 @@ fn the_collector_works_in_whatever_runtime_there_is() {
 /// First by address, then by account: each says of its refusals how its own bucket stands.
 #[tokio::test]
 async fn of_two_limits_the_one_that_refuses_is_told() {
-    let account = || HeaderKey::new(HeaderName::from_static("x-account"));
     let by_account = LimitRateLayer::new(quota("2/h"), account());
     let by_peer = few().with_headers(RateLimitHeaders::Draft);
     let app = router().layer(ServiceBuilder::new().layer(by_peer).layer(by_account));

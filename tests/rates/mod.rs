@@ -152,6 +152,7 @@ macro_rules! all_scenarios {
                 each_refusal_has_an_id,
                 each_address_has_a_bucket_of_its_own,
                 who_claims_to_be_somebody_else_is_not_believed,
+                who_gives_up_has_asked,
                 who_hammers_takes_nothing_from_others,
                 no_more_than_allowed_are_let_in_while_the_quota_changes,
                 no_bucket_is_doubled_by_a_quota_of_another_scale;

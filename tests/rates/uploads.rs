@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use http::{Request, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use palisade_testkit::sockets::Raw;
+use palisade_testkit::sockets::{Raw, eventually};
 use tokio::time::timeout;
 
 use super::{Served, is_refusal, let_in, read};
@@ -69,4 +69,20 @@ pub(crate) async fn large_uploads_that_are_refused_leave_their_connection_be(ser
     let answer = timeout(Duration::from_secs(10), upload).await.expect("there is a window left");
     let read = answer.unwrap().into_body().collect().await.unwrap().to_bytes();
     assert_eq!(read, LARGE.to_string());
+}
+
+/// Else giving up in time would be the way to ask for more. The first is admitted and begun; what it took
+/// stays taken.
+pub(crate) async fn who_gives_up_has_asked(served: Served) {
+    let key = "127.0.0.1".parse().unwrap();
+    for left in (0..5).rev() {
+        let client = served.client().await;
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let upload = Request::post("/upload").body(body).unwrap();
+        let call = tokio::spawn(async move { client.send(upload).await.map(drop) });
+        eventually(|| served.buckets.get(&key).remaining() == left).await;
+        call.abort();
+        call.await.unwrap_err();
+    }
+    assert_eq!(let_in(&served.client().await, 2, &[]).await, 0);
 }

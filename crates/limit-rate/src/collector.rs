@@ -2,13 +2,15 @@ use std::{
     fmt,
     sync::{
         Arc, Weak,
-        atomic::Ordering::{AcqRel, Acquire},
+        atomic::Ordering::{AcqRel, Acquire, Release},
     },
-    thread,
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, time};
+use tokio::{
+    runtime::Handle,
+    time::{self, Sleep},
+};
 
 use crate::sync::AtomicBool;
 
@@ -57,10 +59,10 @@ impl Collector {
     fn spawn<T: Sweep>(owner: &Arc<T>) {
         let Ok(runtime) = Handle::try_current() else { return };
         if !owner.collector().running.swap(true, AcqRel) {
-            let owner = Running(Arc::downgrade(owner));
+            let mut task = Running { owner: Arc::downgrade(owner), has_panicked: false };
             runtime.spawn(async move {
-                while let Some(wait) = owner.sweep() {
-                    time::sleep(wait).await;
+                while let Some(pause) = task.sweep() {
+                    pause.await;
                 }
             });
         }
@@ -80,21 +82,31 @@ impl fmt::Debug for Collector {
 }
 
 /// The owner, who is told when the task ends, however it does.
-struct Running<T: Sweep>(Weak<T>);
+struct Running<T: Sweep> {
+    owner: Weak<T>,
+    /// Not that the thread has: that of a runtime may, and drop the task on its way out.
+    has_panicked: bool,
+}
 
 impl<T: Sweep> Running<T> {
-    fn sweep(&self) -> Option<Duration> {
-        self.0.upgrade()?.sweep(time::Instant::now().into_std())
+    /// Sweeps once. Returns the pause that is due then.
+    fn sweep(&mut self) -> Option<Sleep> {
+        let owner = self.owner.upgrade()?;
+        self.has_panicked = true;
+        let wait = owner.sweep(time::Instant::now().into_std());
+        let pause = wait.map(time::sleep);
+        self.has_panicked = false;
+        pause
     }
 }
 
 impl<T: Sweep> Drop for Running<T> {
     fn drop(&mut self) {
-        // In a runtime without a timer the task has panicked, and would again.
-        if !thread::panicking()
-            && let Some(owner) = self.0.upgrade()
+        // In a runtime without a timer it would again.
+        if !self.has_panicked
+            && let Some(owner) = self.owner.upgrade()
         {
-            owner.collector().running.store(false, std::sync::atomic::Ordering::Release);
+            owner.collector().running.store(false, Release);
         }
     }
 }

@@ -45,9 +45,12 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// What a limit further in has told stays: it may be why the request was refused.
     fn tell(self, headers: &mut HeaderMap) {
-        headers.insert(RATELIMIT, self.limit);
-        headers.insert(RATELIMIT_POLICY, self.policy);
+        if !headers.contains_key(RATELIMIT) && !headers.contains_key(RATELIMIT_POLICY) {
+            headers.insert(RATELIMIT, self.limit);
+            headers.insert(RATELIMIT_POLICY, self.policy);
+        }
     }
 }
 

@@ -114,6 +114,18 @@ async fn allowed_answers_tell_how_a_client_stands_if_they_are_to() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outer_limit_says_nothing_over_an_inner_ones_refusal() {
+    let inner = LimitRateLayer::new("1/min".parse().unwrap(), Global);
+    let both = layer().with_headers(RateLimitHeaders::Draft).layer(inner.layer(Probe::new()));
+    let allowed = both.clone().oneshot(from("ann")).await.unwrap();
+    assert_eq!(allowed.headers()["ratelimit"], r#""default";r=1;t=1"#);
+    let refused = both.oneshot(from("ann")).await.unwrap();
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["ratelimit"], r#""default";r=0;t=60"#);
+    assert_eq!(refused.headers()["ratelimit-policy"], r#""default";q=1;w=60"#);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_takes_what_it_costs() {
     let cost = |head: Head<'_>| {
         let cost = head.header("x-cost").and_then(|cost| cost.to_str().ok());

@@ -1,4 +1,4 @@
-use std::{num::NonZeroU32, sync::Weak};
+use std::{num::NonZeroU32, sync::Weak, thread};
 
 use tokio::{runtime::Builder, task::yield_now};
 
@@ -98,6 +98,23 @@ fn needs_no_runtime_and_outlives_one() {
         drop(runtime);
         assert!(!store.collector().is_running());
     }
+}
+
+/// As with a program that catches it and starts another.
+#[test]
+fn outlives_a_runtime_that_ends_by_a_panic() {
+    let store = store();
+    let owner = Arc::clone(&store);
+    let panicked = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            owner.start();
+            settle().await;
+            assert!(!owner.collector().is_running(), "it panics as asked");
+        });
+    });
+    panicked.join().unwrap_err();
+    assert!(!store.collector().is_running());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, Ready, ready},
+    num::NonZeroU32,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -10,12 +11,14 @@ use std::{
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header::ACCEPT};
 use http_body::Body;
 use http_body_util::{Empty, Full};
 use palisade::{
-    Protocol, Rejection, RenderLayer,
+    Head, Protocol, Rejection, RenderLayer,
+    key::{Global, HeaderKey},
     limit_concurrency::{LimitConcurrencyLayer, Release},
+    limit_rate::{LimitRateLayer, Quota},
     timeout::{BodyLimit, RequestBodyTimeoutLayer, TimeoutLayer},
 };
 use tower::{Layer, Service, service_fn};
@@ -97,6 +100,29 @@ fn a_timeout_allocates_nothing_where_no_deadline_is_shared() {
     allocates_nothing(&layer);
     allocates_nothing(&layer.clone().by(|_| Some(Duration::MAX)));
     allocates_nothing(&layer.with_body(BodyLimit::Idle(Duration::from_secs(1))));
+}
+
+#[test]
+fn a_rate_limit_allocates_nothing_for_what_it_admits_and_tells_nothing() {
+    let quota = Quota::per_second(NonZeroU32::MAX);
+    allocates_nothing(&LimitRateLayer::new(quota, HeaderKey::new(ACCEPT)));
+    allocates_nothing(&LimitRateLayer::new(quota, Global).with_cost(|_| NonZeroU32::MIN));
+    allocates_nothing(&LimitRateLayer::new(quota, Global).with_shadow());
+}
+
+/// A million clients that were never seen before take no memory but what was there at first.
+#[test]
+fn clients_allocate_nothing() {
+    let next = std::cell::Cell::new(0_u32);
+    let key = move |_: Head<'_>| Some(next.replace(next.get() + 1));
+    let mut service = LimitRateLayer::new(Quota::per_hour(NonZeroU32::MAX), key).layer(Answers);
+    exchange(&mut service, Request::default());
+    let clients = measure(|| {
+        for _ in 0..1_000_000 {
+            exchange(&mut service, Request::default());
+        }
+    });
+    assert_eq!(clients.count_total, 0);
 }
 
 /// One for the deadline, one for the word that it is enforced, and what the extensions need for those,

@@ -12,8 +12,9 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 const NOT_LAYERS: [&str; 4] = ["palisade", "palisade-core", "palisade-key", "palisade-testkit"];
 
 /// All that a layer may depend on.
-const A_LAYERS_DEPENDENCIES: [&str; 11] = [
+const A_LAYERS_DEPENDENCIES: [&str; 12] = [
     "bytes",
+    "foldhash",
     "http",
     "http-body",
     "http-body-util",

@@ -4,7 +4,7 @@ use std::{fmt::Debug, marker::PhantomData, rc::Rc};
 
 use palisade::{
     Deadline, Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render,
-    RenderFuture, RenderLayer, key, limit_concurrency as lc, timeout,
+    RenderFuture, RenderLayer, key, limit_concurrency as lc, limit_rate as lr, timeout,
 };
 
 /// A service, future or body that may go to another thread.
@@ -24,6 +24,10 @@ fn layers_and_handles_can_be_cloned_and_shared() {
     value::<lc::InFlight>();
     value::<lc::Limit>();
     value::<lc::Held>();
+    value::<lr::LimitRateLayer<Roams>>();
+    value::<lr::Buckets<str>>();
+    value::<lr::Quota>();
+    value::<lr::Decision>();
     value::<timeout::TimeoutLayer>();
     value::<timeout::Timeouts>();
     value::<timeout::RequestBodyTimeoutLayer>();
@@ -49,11 +53,13 @@ fn keys_can_be_cloned_and_shared_whatever_extension_they_read() {
 #[test]
 fn services_are_what_their_inner_service_is() {
     service::<lc::LimitConcurrency<Roams>>();
+    service::<lr::LimitRate<Roams, Roams>>();
     service::<timeout::Timeout<Roams>>();
     service::<timeout::RequestBodyTimeout<Roams>>();
     service::<RejectionError<Roams>>();
     service::<Render<Roams, Roams>>();
     local::<lc::LimitConcurrency<Stays>>();
+    local::<lr::LimitRate<Stays, Stays>>();
     local::<timeout::Timeout<Stays>>();
     local::<timeout::RequestBodyTimeout<Stays>>();
 }
@@ -61,6 +67,8 @@ fn services_are_what_their_inner_service_is() {
 #[test]
 fn futures_and_bodies_are_what_their_inner_ones_are() {
     future::<lc::future::ResponseFuture<Roams>>();
+    future::<lr::future::ResponseFuture<Roams>>();
+    future::<lr::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
     future::<RejectionErrorFuture<Roams>>();
     future::<RenderFuture<Roams, Roams>>();
     future::<lc::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
@@ -96,7 +104,11 @@ async fn a_service_that_neither_is_send_nor_static_can_be_wrapped() {
         async move { Rc::try_unwrap(local).map_err(Rc::new) }
     });
     let limit = timeout::TimeoutLayer::server(std::time::Duration::from_secs(1));
-    let mut service = limit.layer(lc::LimitConcurrencyLayer::new(1).layer(inner));
+    let quota = lr::Quota::per_second(std::num::NonZeroU32::MIN);
+    let mine = Rc::new(());
+    let local_key = move |_: palisade::Head<'_>| Some(Rc::strong_count(&mine));
+    let rate = lr::LimitRateLayer::new(quota, local_key);
+    let mut service = limit.layer(rate.layer(lc::LimitConcurrencyLayer::new(1).layer(inner)));
     let answer = service.ready().await.unwrap().call(Request::new(Rc::new(7))).await;
     assert_eq!((answer.unwrap().status().as_u16(), seen.get()), (200, 7));
 }

@@ -6,6 +6,7 @@
 
 use std::{
     future::Future,
+    num::NonZeroU32,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll, Waker},
@@ -16,7 +17,11 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
 use palisade::{
-    BoxError, Rejection, Sent, limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer,
+    BoxError, Rejection, Sent,
+    key::Global,
+    limit_concurrency::LimitConcurrencyLayer,
+    limit_rate::{LimitRateLayer, Quota},
+    timeout::TimeoutLayer,
 };
 use palisade_testkit::{Act, Pace, Plan, Probe, ProbeError};
 use tower::{Layer, Service};
@@ -67,6 +72,33 @@ impl Subject for LimitConcurrency {
 
     fn held(layer: &Self::Layer) -> usize {
         layer.handle().in_flight()
+    }
+}
+
+struct LimitRate;
+
+impl Subject for LimitRate {
+    type Layer = LimitRateLayer<Global>;
+    type Service = palisade::limit_rate::LimitRate<Probe, Global>;
+    type Body = palisade::limit_rate::ResponseBody<palisade_testkit::ProbeBody>;
+
+    fn passing() -> Self::Layer {
+        LimitRateLayer::new(Quota::per_second(NonZeroU32::MAX), Global)
+    }
+
+    /// Whose requests cost more than is ever allowed.
+    fn refusing() -> Self::Layer {
+        let two = NonZeroU32::MIN.saturating_add(1);
+        LimitRateLayer::new(Quota::per_second(NonZeroU32::MIN), Global).with_cost(move |_| two)
+    }
+
+    fn tight() -> (Self::Layer, Plan) {
+        (LimitRateLayer::new(Quota::per_hour(NonZeroU32::MIN), Global), Plan::default())
+    }
+
+    /// Tokens are not handed back.
+    fn held(_: &Self::Layer) -> usize {
+        0
     }
 }
 
@@ -122,7 +154,7 @@ macro_rules! laws {
     };
 }
 
-laws! { LimitConcurrency, Timeout }
+laws! { LimitConcurrency, LimitRate, Timeout }
 
 fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())

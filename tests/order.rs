@@ -3,14 +3,16 @@
 //! Each test states what the right order gives and what the wrong one costs.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use palisade::{
     Rejection,
+    key::Global,
     limit_concurrency::{InFlight, LimitConcurrencyLayer},
+    limit_rate::{LimitRateLayer, Quota},
     timeout::{BodyLimit, TIMED_OUT, TimeoutLayer},
 };
 use palisade_testkit::{Act, Pace, Probe};
@@ -116,4 +118,47 @@ async fn a_total_deadline_outside_is_what_an_attempt_inside_keeps_to() {
     assert!(is_timeout(&get(outside).await));
     assert_eq!(began.elapsed(), 2 * SECOND);
     assert_eq!((total.handle().timed_out(), attempt.handle().timed_out()), (1, 0));
+}
+
+fn a_token_an_hour() -> LimitRateLayer<Global> {
+    LimitRateLayer::new(Quota::per_hour(NonZeroU32::MIN), Global)
+}
+
+/// Who is refused by the limit of all has asked all the same. Where each client's share is what
+/// counts, that is what it should: being turned away would otherwise be free.
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_outside_the_concurrency_limit_charges_for_what_that_refuses() {
+    for outside in [true, false] {
+        let (limit, _) = limit();
+        let (rate, probe) = (a_token_an_hour(), Probe::new());
+        let _held = get(limit.layer(hangs_in_its_body())).await;
+        let status = if outside {
+            get(rate.layer(limit.layer(probe))).await.status()
+        } else {
+            get(limit.layer(rate.layer(probe))).await.status()
+        };
+        assert_eq!(status, 429);
+        assert_eq!(rate.handle().get(&()).remaining(), u32::from(!outside));
+    }
+}
+
+/// Inside of it, a refusal takes one of the places that are few, if only for as long as it is read.
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_inside_the_concurrency_limit_holds_a_permit_for_its_refusals() {
+    let (limit, in_flight) = limit();
+    let rate = a_token_an_hour();
+    get(rate.layer(Probe::new())).await;
+    let refused = get(limit.layer(rate.layer(Probe::new()))).await;
+    assert_eq!((refused.status().as_u16(), in_flight.in_flight()), (429, 1));
+    drop(refused);
+    let refused = get(rate.layer(limit.layer(Probe::new()))).await;
+    assert_eq!((refused.status().as_u16(), in_flight.in_flight()), (429, 0));
+}
+
+/// A token is not given back by a request that then runs out of time, wherever the limit stands.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_times_out_was_counted() {
+    let (rate, timeout) = (a_token_an_hour(), TimeoutLayer::server(SECOND));
+    assert!(is_timeout(&get(timeout.layer(rate.layer(hangs_before_its_head()))).await));
+    assert_eq!(rate.handle().get(&()).remaining(), 0);
 }

@@ -10,10 +10,11 @@ use std::{
 };
 
 /// Folder under `crates/`, and the library's name.
-const PUBLISHED: [(&str, &str); 5] = [
+const PUBLISHED: [(&str, &str); 6] = [
     ("core", "palisade_core"),
     ("key", "palisade_key"),
     ("limit-concurrency", "palisade_limit_concurrency"),
+    ("limit-rate", "palisade_limit_rate"),
     ("timeout", "palisade_timeout"),
     ("palisade", "palisade"),
 ];

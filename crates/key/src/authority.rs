@@ -16,6 +16,9 @@ use crate::ExtractKey;
 /// write there means nothing to most servers, and would be a name for each of 65,535 buckets: there, take
 /// [`without_port`](Self::without_port).
 ///
+/// Some clients learn whom they ask only behind the layer, so that their requests have no key: to one of
+/// tonic around a `Channel`, tell it with `with_origin`.
+///
 /// A host of more than [`MAX_BYTES`](Self::MAX_BYTES), or anything that is no authority, is no key. Of
 /// repeated `Host` headers, which RFC 9112 §3.2 forbids, the first counts, as it does for handlers.
 ///

@@ -3,6 +3,7 @@
 //! | module | feature | answers with | when |
 //! | --- | --- | --- | --- |
 //! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
+//! | [`limit_rate`] | `limit-rate` | 429, gRPC `RESOURCE_EXHAUSTED` | a client asks more often than it may |
 //! | [`timeout`] | `timeout` | 503 or 504, gRPC `DEADLINE_EXCEEDED` | an exchange takes longer than it may |
 //!
 //! Layers that keep a count for each client tell clients apart by a [`key`], which has a feature of its
@@ -60,6 +61,9 @@ pub use palisade_key as key;
 #[cfg(feature = "limit-concurrency")]
 #[doc(inline)]
 pub use palisade_limit_concurrency as limit_concurrency;
+#[cfg(feature = "limit-rate")]
+#[doc(inline)]
+pub use palisade_limit_rate as limit_rate;
 #[cfg(feature = "timeout")]
 #[doc(inline)]
 pub use palisade_timeout as timeout;

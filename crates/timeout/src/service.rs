@@ -71,7 +71,7 @@ where
             Say::Own(own) => own,
             Say::Clock(asked) => return self.call_with_clock(request, caller, asked),
         };
-        let Some(term) = Term::without_clock(own, settings) else {
+        let Some(term) = Term::without_clock(own) else {
             return settings.refuse(caller);
         };
         log::admitted(LAYER);

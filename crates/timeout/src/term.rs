@@ -73,7 +73,7 @@ impl Term {
     /// The term of a request that has this long, as far as nobody else says or is told anything;
     /// `None` if that is too little to begin.
     #[inline]
-    pub(crate) fn without_clock(own: Nanos, settings: &Settings) -> Option<Self> {
+    pub(crate) fn without_clock(own: Nanos) -> Option<Self> {
         let due = if own == Nanos::FOREVER { Due::Never } else { Due::In(own) };
         let term = Self { due, whole: Due::Never, transport_gives_up: None };
         (own > Nanos::ZERO).then_some(term)

@@ -6,18 +6,25 @@ use axum::{
 };
 use palisade::{
     limit_concurrency::{InFlight, LimitConcurrencyLayer},
+    limit_rate::{Buckets, LimitRateLayer},
     timeout::{RequestBodyTimeoutLayer, TimeoutLayer, Timeouts, request_body::Stalls},
 };
 use tower::ServiceBuilder;
 use tower_http::trace::TraceLayer;
 
-use crate::{routes, settings::Settings};
+use crate::{
+    client::Client,
+    limits::{Limits, limits},
+    routes,
+    settings::Settings,
+};
 
 /// The service, and what its operator holds of it.
 pub(crate) struct App {
     pub(crate) router: Router,
     pub(crate) timeouts: Timeouts,
     pub(crate) in_flight: InFlight,
+    pub(crate) buckets: Buckets<[u8]>,
     pub(crate) stalls: Stalls,
 }
 
@@ -28,21 +35,33 @@ pub(crate) fn app(settings: &Settings) -> App {
     let timeouts = timeout.handle();
     let limit_concurrency = LimitConcurrencyLayer::new(settings.limit_concurrency.max);
     let in_flight = limit_concurrency.handle();
+    let quota = settings.limit_rate.whole().expect("it was checked when it was loaded");
+    let client = Client::from(&settings.limit_rate.key);
+    let limit_rate =
+        LimitRateLayer::new(quota, client.clone()).with_headers(settings.limit_rate.headers.into());
+    let buckets = limit_rate.handle();
     let request_body_timeout = RequestBodyTimeoutLayer::new(settings.request_body_timeout.idle.0);
     let stalls = request_body_timeout.handle();
 
     // Outermost first: a request passes them from top to bottom, its response from bottom to top.
-    let stack = ServiceBuilder::new()
+    let for_all = ServiceBuilder::new()
         // Logs each request and response at debug; no failures, as any client can cause those.
         .layer(TraceLayer::new_for_http().on_failure(()))
         // Answers 503 when the time is up. Outside of the limit, so that by then the place is free.
         .layer(timeout)
         // Answers 429 at once while too many others are in flight.
-        .layer(limit_concurrency)
+        .layer(limit_concurrency);
+    let for_most = ServiceBuilder::new()
+        // Answers 429 to a client that asks too often. Only here, as nobody pays for being refused.
+        .layer(limit_rate)
         // Answers 408 when the client stops sending. Only here, as what is refused is never read.
         .layer(request_body_timeout);
 
-    App { router: routes(settings).layer(stack), timeouts, in_flight, stalls }
+    // Whoever was refused may ask why, and is not charged for it.
+    let limits = get(limits).with_state(Limits { client, buckets: buckets.clone() });
+    let router = routes(settings).layer(for_most).route("/limits", limits);
+    let router = router.method_not_allowed_fallback(routes::wrong_method).layer(for_all);
+    App { router, timeouts, in_flight, buckets, stalls }
 }
 
 /// The fallbacks are set here, before the layers, so that they apply to them as well.

@@ -18,6 +18,8 @@ use crate::{
 };
 
 mod app;
+mod client;
+mod limits;
 mod problem;
 mod query;
 mod routes;

@@ -1,6 +1,6 @@
 //! Serves until a signal, then lets what is in flight finish, for a bounded time.
 
-use std::{future::IntoFuture, pin::pin, process::ExitCode, time::Duration};
+use std::{future::IntoFuture, net::SocketAddr, pin::pin, process::ExitCode, time::Duration};
 
 use axum::serve::ListenerExt;
 use tokio::{net::TcpListener, sync::oneshot};
@@ -22,7 +22,7 @@ pub(crate) async fn serve(
     grace: Duration,
     mut signals: Signals,
 ) -> ExitCode {
-    let App { router, timeouts, in_flight, stalls } = app;
+    let App { router, timeouts, in_flight, buckets, stalls } = app;
     // Without it the last, small segment of an answer may wait for the client's acknowledgement.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -30,6 +30,8 @@ pub(crate) async fn serve(
         }
     });
     let (stop, stopped) = oneshot::channel::<()>();
+    // Without it nobody knows who is asking.
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
         // A sender that is gone says the same as one that sent.
         let _ = stopped.await;
@@ -62,6 +64,7 @@ pub(crate) async fn serve(
         expired = timeouts.expired(),
         cut = timeouts.cut(),
         stalled = stalls.stalled(),
+        asked_too_often = buckets.refused(),
         "What became of the requests"
     );
     let Some(why) = why else {

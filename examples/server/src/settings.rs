@@ -10,18 +10,24 @@
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
+use palisade::limit_rate::{InvalidQuota, Quota};
 use serde::Serialize;
 
-use self::values::{address, count};
 pub(crate) use self::{
     load::load,
+    rate::{Burst, RateHeaders, RateKey},
     values::{BodyTime, Period},
+};
+use self::{
+    rate::shown,
+    values::{address, count},
 };
 
 mod environment;
 mod file;
 mod known;
 mod load;
+mod rate;
 mod values;
 
 /// All that can be set.
@@ -46,6 +52,9 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) limit_concurrency: LimitConcurrency,
+
+    #[command(flatten)]
+    pub(crate) limit_rate: LimitRate,
 
     #[command(flatten)]
     pub(crate) request_body_timeout: RequestBodyTimeout,
@@ -89,6 +98,48 @@ pub(crate) struct LimitConcurrency {
     #[arg(id = "limit_concurrency.max", long = "max-in-flight", value_name = "N")]
     #[arg(default_value = "100", value_parser = count, allow_hyphen_values = true)]
     pub(crate) max: usize,
+}
+
+#[derive(Args, Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct LimitRate {
+    /// How often a client may ask, as 20/s or 100/min burst 5; what is more is answered 429.
+    // What 100 in flight come to in a second, see there: nobody meets it before it is set.
+    #[arg(id = "limit_rate.quota", long = "rate", value_name = "QUOTA", default_value = "1000/s")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(serialize_with = "shown")]
+    pub(crate) quota: Quota,
+
+    /// How many requests a client may send at once: a number, or what the quota says of it.
+    #[arg(id = "limit_rate.burst", long = "burst", value_name = "N", default_value = "quota")]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) burst: Burst,
+
+    /// Who is a client: each peer, header:NAME, or forwarded:CIDR,… behind proxies of these networks.
+    // Nobody is behind a proxy unless somebody says so, and who is not can write any header.
+    #[arg(id = "limit_rate.key", long = "rate-key", value_name = "KEY", default_value = "peer")]
+    #[arg(allow_hyphen_values = true)]
+    #[serde(serialize_with = "shown")]
+    pub(crate) key: RateKey,
+
+    /// Whether every answer tells its client how it stands, or refusals alone.
+    // They cost an allocation, and are what there is to see here.
+    #[arg(id = "limit_rate.headers", long = "rate-headers", value_name = "HEADERS")]
+    #[arg(default_value = "draft", allow_hyphen_values = true)]
+    pub(crate) headers: RateHeaders,
+}
+
+impl LimitRate {
+    /// The quota and the burst in one.
+    ///
+    /// # Errors
+    ///
+    /// When they do not go together.
+    pub(crate) fn whole(&self) -> Result<Quota, InvalidQuota> {
+        match self.burst {
+            Burst::OfQuota => Ok(self.quota),
+            Burst::Of(number) => self.quota.try_with_burst(number),
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]

@@ -1,10 +1,10 @@
 //! What there is to try: told on stdout at the start, and on the page at `/`.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use crate::{
     routes::{CHUNKS, EVERY_MS, MS},
-    settings::{BodyTime, Settings},
+    settings::{BodyTime, LimitRate, RateKey, Settings},
 };
 
 /// One thing to try.
@@ -14,7 +14,7 @@ struct Stop {
     curl: String,
 }
 
-fn stops(host: &str, settings: &Settings) -> [Stop; 7] {
+fn stops(host: &str, settings: &Settings) -> [Stop; 9] {
     [
         Stop {
             route: "GET /",
@@ -41,10 +41,25 @@ fn stops(host: &str, settings: &Settings) -> [Stop; 7] {
             does: "sends the body back as it comes in".into(),
             curl: format!("curl -d hello http://{host}/echo"),
         },
+        Stop {
+            route: "GET /limits",
+            does: "how you stand with the rate limit; asking is free".into(),
+            curl: format!("curl {}http://{host}/limits", said(&settings.limit_rate.key)),
+        },
         too_long(host, settings),
         stalled(host, settings),
         one_too_many(host, settings.limit_concurrency.max),
+        too_often(host, &settings.limit_rate),
     ]
+}
+
+/// Who is asking, as an argument of curl's.
+fn said(key: &RateKey) -> String {
+    match key {
+        // A name may have a quote in it.
+        RateKey::Header(name) => format!("-H '{}: me' ", name.as_str().replace('\'', r"'\''")),
+        RateKey::Peer | RateKey::Forwarded(_) => String::new(),
+    }
 }
 
 fn cut_off(settings: &Settings) -> String {
@@ -96,6 +111,26 @@ fn one_too_many(host: &str, max_in_flight: usize) -> Stop {
             )
         } else {
             "cargo run -- --max-in-flight 2".into()
+        },
+    }
+}
+
+fn too_often(host: &str, limit: &LimitRate) -> Stop {
+    let quota = limit.whole().unwrap_or(limit.quota);
+    // One curl sends some more than are let in at once, before many more are.
+    let many = quota.burst().get().saturating_add(5);
+    let slow = quota.interval() / quota.limit().get() >= Duration::from_millis(20);
+    Stop {
+        route: "429 Too Many Requests",
+        does: format!("what a client gets that asks more often than {quota}"),
+        curl: if many <= 1000 && slow {
+            format!(
+                "curl -s {}-o /dev/null -w '%{{http_code}}\\n' 'http://{host}/?[1-{many}]' \
+                 | sort | uniq -c",
+                said(&limit.key)
+            )
+        } else {
+            "cargo run -- --rate 20/s".into()
         },
     }
 }

@@ -1,7 +1,7 @@
 use std::{
     error::Error,
     io,
-    net::{self, Shutdown, SocketAddr},
+    net::{self, IpAddr, Shutdown, SocketAddr},
 };
 
 use bytes::Bytes;
@@ -13,7 +13,10 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpStream, sync::Mutex};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::Mutex,
+};
 
 use super::Server;
 
@@ -43,8 +46,21 @@ impl Client {
     ///
     /// If the server is not there.
     pub async fn connect(server: &Server, version: Version) -> Self {
-        let server = server.address();
-        let (io, socket) = connect(server).await.expect("the server listens");
+        Self::connected(server.address(), None, version).await
+    }
+
+    /// As [`connect`](Self::connect), from a loopback address of one's choice to one that the server
+    /// listens on.
+    ///
+    /// # Panics
+    ///
+    /// If the server is not there, or the address is not one of this machine's.
+    pub async fn connect_from(from: IpAddr, server: SocketAddr, version: Version) -> Self {
+        Self::connected(server, Some(from), version).await
+    }
+
+    async fn connected(server: SocketAddr, from: Option<IpAddr>, version: Version) -> Self {
+        let (io, socket) = connect(server, from).await.expect("the server listens");
         let sender = if version == Version::HTTP_2 {
             let pair = http2::handshake(TokioExecutor::new(), io).await;
             let (sender, connection) = pair.expect("the connection is new");
@@ -131,8 +147,14 @@ impl Drop for Client {
 }
 
 /// A connection, and a second handle to it.
-async fn connect(server: SocketAddr) -> io::Result<(TokioIo<TcpStream>, net::TcpStream)> {
-    let stream = TcpStream::connect(server).await?.into_std()?;
+async fn connect(
+    server: SocketAddr,
+    from: Option<IpAddr>,
+) -> io::Result<(TokioIo<TcpStream>, net::TcpStream)> {
+    let from = from.map(|from| SocketAddr::new(from, 0));
+    let connecting = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    from.map_or(Ok(()), |from| connecting.bind(from))?;
+    let stream = connecting.connect(server).await?.into_std()?;
     let socket = stream.try_clone()?;
     Ok((TokioIo::new(TcpStream::from_std(stream)?), socket))
 }

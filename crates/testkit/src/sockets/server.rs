@@ -1,6 +1,7 @@
 use std::{
     error::Error,
-    net::{Ipv4Addr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use axum::Router;
@@ -76,18 +77,34 @@ impl Server {
     where
         F: Future<Output: Send> + Send + 'static,
     {
+        let started = Self::try_start_on(Ipv4Addr::LOCALHOST.into(), serve);
+        started.expect("a loopback port is free")
+    }
+
+    /// As [`start`](Self::start), on another address than 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// When this machine does not have the address, or no port.
+    ///
+    /// # Panics
+    ///
+    /// If there is no thread to be had.
+    pub fn try_start_on<F>(ip: IpAddr, serve: impl FnOnce(TcpListener) -> F) -> io::Result<Self>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let listener = std::net::TcpListener::bind((ip, 0))?;
+        listener.set_nonblocking(true)?;
         let mut threads = Builder::new_multi_thread();
         let runtime = threads.worker_threads(2).enable_all().build();
         let runtime = runtime.expect("threads can be started");
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let listener = listener.expect("a loopback port is free");
         let entered = runtime.enter();
-        listener.set_nonblocking(true).expect("it can be awaited");
-        let listener = TcpListener::from_std(listener).expect("it can be awaited");
-        let address = listener.local_addr().expect("it is bound");
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
         drop(runtime.spawn(serve(listener)));
         drop(entered);
-        Self { address, runtime: Some(runtime) }
+        Ok(Self { address, runtime: Some(runtime) })
     }
 
     /// Where it listens.

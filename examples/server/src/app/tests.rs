@@ -13,6 +13,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::settings;
 
+mod rates;
 mod timeouts;
 
 fn with(flags: &[&str]) -> App {
@@ -88,12 +89,12 @@ async fn exactly_as_many_requests_as_allowed_are_served_at_once() {
 #[tokio::test]
 async fn every_route_is_behind_the_limit_and_so_is_what_is_no_route() {
     let app = limited(0);
-    for uri in ["/", "/work", "/work?ms=x", "/stream", "/echo", "/nowhere"] {
+    for uri in ["/", "/work", "/work?ms=x", "/stream", "/echo", "/limits", "/nowhere"] {
         let response = get(&app, uri).await;
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{uri}");
         assert_eq!(problem(response).await["type"], "urn:palisade:at-capacity");
     }
-    assert_eq!(app.in_flight.rejected(), 6);
+    assert_eq!(app.in_flight.rejected(), 7);
 }
 
 #[tokio::test]
@@ -133,6 +134,10 @@ async fn what_is_nowhere_is_a_problem_and_a_wrong_method_names_the_right_ones() 
     let response = get(&app, "/echo").await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(response.headers()["allow"], "POST");
+
+    let response = send(&app, Request::delete("/limits").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert!(problem(response).await["detail"].to_string().contains("does not take DELETE"));
 }
 
 #[tokio::test]

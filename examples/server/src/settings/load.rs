@@ -64,10 +64,13 @@ pub(crate) fn load(
             Err(line) => wrong.push(line),
         }
     }
-    if wrong.is_empty() {
-        CommandLine::from_arg_matches(&command.try_get_matches_from(arguments)?)
-    } else {
-        Err(refusal(&wrong))
+    if !wrong.is_empty() {
+        return Err(refusal(&wrong));
+    }
+    let asked = CommandLine::from_arg_matches(&command.try_get_matches_from(arguments)?)?;
+    match asked.settings.limit_rate.whole() {
+        Ok(_) => Ok(asked),
+        Err(error) => Err(refusal(&[format!("limit_rate.burst (--burst): {error}")])),
     }
 }
 

@@ -80,6 +80,7 @@ const EVERYTHING: &str = r#"
     log.format = "json"
     timeout = { limit = "2s", body = "idle:500ms" }
     limit_concurrency = { max = 0 }
+    limit_rate = { quota = "5000/h", burst = 7, key = "header:x-tenant", headers = "off" }
     request_body_timeout.idle = "1s"
 "#;
 
@@ -95,6 +96,16 @@ fn without_any_setting_it_listens_on_port_3000_of_this_machine_only() {
     assert_eq!(settings.limit_concurrency.max, 100);
     assert_eq!(settings.grace, Period(Duration::from_secs(20)));
     assert_eq!(settings.log.format, LogFormat::Text);
+    assert_eq!(settings.limit_rate.key, RateKey::Peer);
+}
+
+#[test]
+fn a_burst_is_the_quotas_unless_it_is_set() {
+    let whole = |flags: &[&str]| loaded(flags, &[]).limit_rate.whole().unwrap().to_string();
+    assert_eq!(whole(&["--rate", "20/s"]), "20/s");
+    assert_eq!(whole(&["--rate", "20/s burst 5"]), "20/s burst 5");
+    assert_eq!(whole(&["--rate", "20/s", "--burst", "40"]), "20/s burst 40");
+    assert_eq!(whole(&["--rate", "20/s burst 5", "--burst", "40"]), "20/s burst 40");
 }
 
 #[test]
@@ -108,7 +119,8 @@ fn the_longest_silence_is_shorter_than_the_timeout_and_that_is_shorter_than_the_
 #[test]
 fn everything_can_be_set_in_each_of_the_three_ways() {
     let flags = "--listen [::1]:0 --max-in-flight 0 --grace 1m30s --log-format json \
-                 --timeout 2s --timeout-body idle:500ms --request-idle 1s";
+                 --timeout 2s --timeout-body idle:500ms --request-idle 1s --rate 5000/h --burst 7 \
+                 --rate-key header:x-tenant --rate-headers off";
     let variables = [
         ("PALISADE_LISTEN", "[::1]:0"),
         ("PALISADE_MAX_IN_FLIGHT", "0"),
@@ -117,6 +129,10 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
         ("PALISADE_TIMEOUT", "2s"),
         ("PALISADE_TIMEOUT_BODY", "idle:500ms"),
         ("PALISADE_REQUEST_IDLE", "1s"),
+        ("PALISADE_RATE", "5000/h"),
+        ("PALISADE_BURST", "7"),
+        ("PALISADE_RATE_KEY", "header:x-tenant"),
+        ("PALISADE_RATE_HEADERS", "off"),
     ];
     let settings = from_file(EVERYTHING);
     assert_eq!(settings.listen.to_string(), "[::1]:0");
@@ -126,6 +142,9 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
     assert_eq!(settings.timeout.limit, Period(Duration::from_secs(2)));
     assert_eq!(settings.timeout.body, BodyTime::Idle(Period(Duration::from_millis(500))));
     assert_eq!(settings.request_body_timeout.idle, Period(Duration::from_secs(1)));
+    assert_eq!(settings.limit_rate.whole().unwrap().to_string(), "5000/h burst 7");
+    assert_eq!(settings.limit_rate.key, RateKey::Header("x-tenant".parse().unwrap()));
+    assert_eq!(settings.limit_rate.headers, RateHeaders::Off);
     assert_eq!(loaded(&flags.split(' ').collect::<Vec<_>>(), &[]), settings);
     assert_eq!(loaded(&[], &variables), settings);
 }
@@ -154,13 +173,18 @@ fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() {
 
 #[test]
 fn settings_from_three_places_come_together() {
-    let file = File::new("log.format = 'json'\ntimeout.body = 'idle:500ms'");
+    let file = File::new(
+        "log.format = 'json'\ntimeout.body = 'idle:500ms'\n\
+         limit_rate = { quota = '5000/h burst 6', key = 'header:x-tenant' }",
+    );
     let variables = [
         ("PALISADE_CONFIG", file.path()),
         ("PALISADE_GRACE", "90s"),
         ("PALISADE_REQUEST_IDLE", "1s"),
+        ("PALISADE_RATE", "5000/h"),
+        ("PALISADE_RATE_HEADERS", "off"),
     ];
-    let flags = ["--max-in-flight", "0", "--listen=[::1]:0", "--timeout", "2s"];
+    let flags = ["--max-in-flight", "0", "--listen=[::1]:0", "--timeout", "2s", "--burst", "7"];
     let settings = loaded(&flags, &variables);
     assert_eq!(settings, from_file(EVERYTHING));
 }
@@ -205,6 +229,9 @@ fn what_is_printed_reads_back_as_the_same() {
         from_file("timeout = { limit = '0s', body = 'excluded' }"),
         from_file("timeout.body = 'idle:1m 30s'"),
         from_file("limit_concurrency.max = 4294967295"),
+        from_file("limit_rate.quota = '30/250ms burst 40'"),
+        from_file("limit_rate.burst = 4294967295"),
+        from_file("limit_rate.key = 'forwarded: 10.1.0.0/16, 2001:db8::1'"),
         from_file("grace = '500000000000years'"),
     ] {
         let printed = settings.to_toml();

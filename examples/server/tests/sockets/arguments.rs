@@ -15,7 +15,9 @@ async fn refused(arguments: &[&str]) -> (Option<i32>, String) {
 async fn it_says_where_it_listens_and_what_to_try() {
     let mut server = Server::start(&["--max-in-flight", "3"]).await;
     let said = server.says("uniq -c").await;
-    for route in ["GET /", "GET /work", "GET /stream", "POST /echo", "after 1h", "seq 23"] {
+    for route in
+        ["GET /", "GET /work", "GET /stream", "POST /echo", "GET /limits", "after 1h", "seq 23"]
+    {
         assert!(said.contains(route), "{said}");
     }
     assert!(said.contains(&format!("curl http://{}/\n", server.address)));
@@ -40,6 +42,12 @@ async fn a_wrong_value_is_answered_by_the_flag_the_value_and_what_is_accepted() 
         ("--grace", "-1s", duration),
         ("--timeout", "10", duration),
         ("--timeout-body", "idle", "expected within, excluded, or idle with a duration"),
+        ("--rate", "20", "is no quota: write a number, a slash and an interval"),
+        ("--rate", "1/1us", "is no interval for a quota: it is between a millisecond and 366 days"),
+        ("--rate", "-1/s", "is no quota: write a number"),
+        ("--burst", "0", "expected quota, or a whole number from 1 to 4294967295"),
+        ("--rate-key", "ip", "expected peer, header with a name, such as header:x-api-key, or"),
+        ("--rate-headers", "on", "[possible values: draft, off]"),
         ("--request-idle", "-1s", duration),
     ] {
         let (code, said) = refused(&[flag, value]).await;
@@ -48,6 +56,12 @@ async fn a_wrong_value_is_answered_by_the_flag_the_value_and_what_is_accepted() 
             assert!(said.contains(part), "{part} is missing in {said}");
         }
     }
+    let (code, said) = refused(&["--rate", "1/366d", "--burst", "37"]).await;
+    assert_eq!(code, Some(2));
+    let together = "error: limit_rate.burst (--burst): 37 is no burst for this quota: the bucket \
+                    would take more than 36 years to fill\n";
+    assert_eq!(said, together);
+
     let (code, said) = refused(&["--max-inflight", "1"]).await;
     assert_eq!(code, Some(2));
     assert!(said.contains("'--max-inflight'") && said.contains("'--max-in-flight'"));

@@ -5,6 +5,7 @@ mod arguments;
 mod limit;
 mod process;
 mod protocols;
+mod rates;
 mod settings;
 mod shutdown;
 mod timeouts;

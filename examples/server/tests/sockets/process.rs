@@ -10,7 +10,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{Method, Request, Response},
+    http::{Method, Request, Response, request},
 };
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
@@ -138,10 +138,18 @@ impl Browser {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Body) -> Answer {
-        let uri = format!("http://{}{path}", self.address);
-        let request = Request::builder().method(method).uri(uri).body(body);
-        let response = self.client.request(request.unwrap());
-        Answer(soon(path, response).await.unwrap().map(Body::new))
+        self.ask(self.request(method, path).body(body).unwrap()).await
+    }
+
+    /// A request that has no body yet, for tests that add headers.
+    pub(crate) fn request(&self, method: Method, path: &str) -> request::Builder {
+        Request::builder().method(method).uri(format!("http://{}{path}", self.address))
+    }
+
+    pub(crate) async fn ask(&self, request: Request<Body>) -> Answer {
+        let path = request.uri().path().to_owned();
+        let response = self.client.request(request);
+        Answer(soon(&path, response).await.unwrap().map(Body::new))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -28,13 +28,16 @@ async fn run(
 #[tokio::test]
 async fn it_prints_what_the_file_the_environment_and_the_flags_come_to() {
     let arguments = ["--config", FILE, "--print-config", "--grace", "90s", "--timeout=2s"];
-    let variables = [("PALISADE_MAX_IN_FLIGHT", "7"), ("PALISADE_GRACE", "1h")];
+    let variables =
+        [("PALISADE_MAX_IN_FLIGHT", "7"), ("PALISADE_GRACE", "1h"), ("PALISADE_BURST", "9")];
     let (code, printed, said) = run(&arguments, &variables, "").await;
     assert_eq!((code, &*said), (Some(0), ""));
     let expected = "listen = \"127.0.0.1:3000\"\ngrace = \"1m 30s\"\n\n\
                     [log]\nformat = \"text\"\n\n\
                     [timeout]\nlimit = \"2s\"\nbody = \"within\"\n\n\
                     [limit_concurrency]\nmax = 7\n\n\
+                    [limit_rate]\nquota = \"1000/s\"\nburst = 9\nkey = \"peer\"\n\
+                    headers = \"draft\"\n\n\
                     [request_body_timeout]\nidle = \"5s\"\n";
     assert_eq!(printed, expected);
 }

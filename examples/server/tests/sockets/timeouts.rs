@@ -103,6 +103,7 @@ async fn when_it_stops_it_says_what_became_of_the_requests() {
     server.signal("TERM").await;
     let (code, log) = server.ended().await;
     assert_eq!(code, Some(0), "{log}");
-    let counted = "admitted=2 at_capacity=0 timed_out=1 expired=0 cut=1 stalled=0";
+    let counted =
+        "admitted=2 at_capacity=0 timed_out=1 expired=0 cut=1 stalled=0 asked_too_often=0";
     assert!(log.contains(counted), "{log}");
 }

@@ -20,6 +20,9 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
     let address = "expected an address such as 127.0.0.1:3000 or [::1]:3000";
     let duration = "expected a duration such as 500ms, 20s or 1m 30s, with its unit";
     let rule = "expected within, excluded, or idle with a duration, such as idle:5s";
+    let burst = "expected quota, or a whole number from 1 to 4294967295";
+    let key = "expected peer, header with a name, such as header:x-api-key, or forwarded with the \
+               networks of your proxies, such as forwarded:10.0.0.0/8,2001:db8::/32";
     for (content, place, value, key, accepted) in [
         ("listen = 3000", "1:10", "3000", "listen", address),
         ("listen = 'localhost:3000'", "1:10", "localhost:3000", "listen", address),
@@ -33,6 +36,29 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
         ("timeout.body = '5s'", "1:16", "5s", "timeout.body", rule),
         ("timeout.body = 'Within'", "1:16", "Within", "timeout.body", rule),
         ("timeout.body = false", "1:16", "false", "timeout.body", rule),
+        ("limit_rate.burst = 0", "1:20", "0", "limit_rate.burst", burst),
+        ("limit_rate.burst = '-1'", "1:20", "-1", "limit_rate.burst", burst),
+        ("limit_rate.key = 'Peer'", "1:18", "Peer", "limit_rate.key", key),
+        ("limit_rate.key = 'peer:'", "1:18", "peer:", "limit_rate.key", key),
+        ("limit_rate.key = 'header'", "1:18", "header", "limit_rate.key", key),
+        ("limit_rate.key = 'header:a b'", "1:18", "header:a b", "limit_rate.key", key),
+        ("limit_rate.key = 'forwarded:'", "1:18", "forwarded:", "limit_rate.key", key),
+        (
+            "limit_rate.key = 'forwarded:::1,10.0.0.0/33'",
+            "1:18",
+            "forwarded:::1,10.0.0.0/33",
+            "limit_rate.key",
+            key,
+        ),
+        ("limit_rate.headers = 'on'", "1:22", "on", "limit_rate.headers", "expected draft or off"),
+        (
+            "[limit_rate]\nquota = 20",
+            "2:9",
+            "20",
+            "limit_rate.quota",
+            "\"20\" is no quota: write a number, a slash and an interval (ns, us, ms, s, min, h or d), \
+             and perhaps a burst, as in 100/s, 20/min, 3/250ms, 1/d or 5000/h burst 200",
+        ),
         ("log.format = 'xml'", "1:14", "xml", "log.format", "expected text or json"),
         ("log.format = true", "1:14", "true", "log.format", "expected text or json"),
         ("log = 'json'", "1:7", "\\'json\\'", "log", "expected a section, [log]"),
@@ -55,7 +81,8 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
 
 #[test]
 fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
-    let top = "expected listen, grace, log, timeout, limit_concurrency, request_body_timeout";
+    let top = "expected listen, grace, log, timeout, limit_concurrency, limit_rate, \
+               request_body_timeout";
     for (content, place, key, hint) in [
         ("lisen = 1", "1:1", "lisen", "did you mean 'listen'?"),
         ("Grace = '1s'", "1:1", "Grace", "did you mean 'grace'?"),
@@ -139,6 +166,7 @@ fn an_unknown_variable_is_answered_by_the_nearest() {
     for (name, hint) in [
         ("PALISADE_LISTN", "did you mean 'PALISADE_LISTEN'?"),
         ("PALISADE_CONFG", "did you mean 'PALISADE_CONFIG'?"),
+        ("PALISADE_LIMIT_RATE_QUOTA", "did you mean 'PALISADE_RATE'?"),
         ("PALISADE_LIMIT_CONCURRENCY_MAX", "did you mean 'PALISADE_MAX_IN_FLIGHT'?"),
         ("PALISADE_TIMEOUT_LIMIT", "did you mean 'PALISADE_TIMEOUT'?"),
         ("PALISADE_PRINT_CONFIG", none),

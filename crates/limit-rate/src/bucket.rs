@@ -1,0 +1,82 @@
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use crate::{Decision, Quota, decision::refunded, quota::LONGEST_FILL};
+
+/// The machine: one token bucket, told the time and its quota.
+///
+/// Usable without tower, a store or a key. It decides exactly, in nanoseconds, and is nothing but the
+/// moment at which it will be full: a token bucket written as the generic cell rate algorithm
+/// (ITU-T I.371, Annex A), whose *theoretical arrival time* that moment is. So a bucket does not know
+/// its quota: told another, it keeps its debt in time.
+///
+/// ```
+/// use palisade_limit_rate::{Bucket, Quota};
+/// use std::{num::NonZeroU32, time::{Duration, Instant}};
+///
+/// let (quota, one) = (Quota::per_second(NonZeroU32::MIN), NonZeroU32::MIN);
+/// # let now = Instant::now();
+/// let mut bucket = Bucket::full();
+/// assert!(bucket.take(quota, one, now).allowed());
+/// assert!(!bucket.take(quota, one, now + Duration::from_millis(999)).allowed());
+/// assert!(bucket.take(quota, one, now + Duration::from_secs(1)).allowed());
+/// ```
+///
+/// A clock that steps back only delays: no token flows in a second time for the same second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// `None` is a bucket that was always full.
+    full_at: Option<Instant>,
+}
+
+impl Bucket {
+    /// A full bucket.
+    #[must_use]
+    pub const fn full() -> Self {
+        Self { full_at: None }
+    }
+
+    /// Takes tokens, if there are enough.
+    pub fn take(&mut self, quota: Quota, cost: NonZeroU32, now: Instant) -> Decision {
+        let decision = Decision::on(quota, 0, self.debt(now), cost);
+        if decision.allowed() {
+            self.owe(decision.debt(), now);
+        }
+        decision
+    }
+
+    /// What [`take`](Self::take) would say of one token, without taking it.
+    #[must_use]
+    pub fn get(&self, quota: Quota, now: Instant) -> Decision {
+        Decision::peek(quota, 0, self.debt(now), NonZeroU32::MIN)
+    }
+
+    /// Gives tokens back. A bucket never holds more than its burst.
+    pub fn refund(&mut self, quota: Quota, cost: NonZeroU32, now: Instant) {
+        let debt = self.debt(now);
+        if debt > 0 {
+            self.owe(refunded(quota, 0, debt, cost), now);
+        }
+    }
+
+    fn debt(&self, now: Instant) -> u64 {
+        let ahead = self.full_at.map(|full_at| full_at.saturating_duration_since(now));
+        nanos(ahead.unwrap_or_default()).min(2 * LONGEST_FILL)
+    }
+
+    fn owe(&mut self, debt: u64, now: Instant) {
+        // An `Instant` that is 36 years from the end of time stays where it is, which only delays.
+        self.full_at = now.checked_add(Duration::from_nanos(debt)).or(self.full_at);
+    }
+}
+
+/// In nanoseconds, up to 584 years.
+#[inline]
+pub(crate) fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
+}
+
+#[cfg(all(test, not(palisade_loom)))]
+mod tests;

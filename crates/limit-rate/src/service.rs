@@ -1,0 +1,181 @@
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use palisade_core::{
+    GuardedBody, Head, Protocol, Reason, Rejection, Unwatched,
+    log::{self, RefusalLog},
+};
+use palisade_key::{Asker, ExtractKey, Missing};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::{
+    Decision, RateLimitHeaders, Store, TableStore, Window,
+    future::{ResponseFuture, Told},
+    layer::Settings,
+};
+
+/// The reason of a rejection of a client that has asked too often: the word that the draft on
+/// rate-limit headers gives to such problems.
+pub const QUOTA_EXCEEDED: Reason = Reason::new("quota-exceeded");
+
+/// The reason of a rejection of a request that costs more than is ever allowed at once.
+pub const COST_OVER_BURST: Reason = Reason::new("cost-over-burst");
+
+/// How the log calls this layer.
+const LAYER: &str = "limit-rate";
+
+/// One for the program, so that its bound does not grow with the number of limits.
+static LOG: RefusalLog = RefusalLog::new(LAYER);
+
+/// The body of an answer: the inner service's, or a refusal's own.
+pub type ResponseBody<B> = GuardedBody<B, Unwatched>;
+
+/// The service of [`LimitRateLayer`](crate::LimitRateLayer).
+///
+/// See the [crate's documentation](crate).
+#[derive(Debug)]
+pub struct LimitRate<S, K, St = TableStore> {
+    inner: S,
+    settings: Arc<Settings<K, St>>,
+}
+
+impl<S, K, St> LimitRate<S, K, St> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings<K, St>>) -> Self {
+        Self { inner, settings }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Gives the inner service back.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+/// What a bucket, or the want of one, says of a request.
+enum Verdict {
+    Decided(Decision),
+    Keyless,
+    Uncounted,
+}
+
+impl<K, St> Settings<K, St>
+where
+    K: ExtractKey,
+    St: Store<K::Key>,
+{
+    #[inline]
+    fn decide(&self, head: Head<'_>, now: Instant) -> Verdict {
+        let cost = self.cost.as_ref().map_or(NonZeroU32::MIN, |cost| cost(head));
+        let window = Window::from(self.state.quota());
+        self.key.with(head, |key| match self.missing.of(key) {
+            Asker::Key(key) => {
+                Verdict::Decided(self.state.store.take(key, window, cost, now.into_std()))
+            }
+            Asker::Shared => {
+                Verdict::Decided(self.state.keyless.take(&(), window, cost, now.into_std()))
+            }
+            Asker::Rejected => Verdict::Keyless,
+            Asker::Skipped => Verdict::Uncounted,
+        })
+    }
+
+    fn told(&self, decision: &Decision) -> Told {
+        Told {
+            limit: RateLimitHeaders::limit([(crate::handle::DEFAULT, *decision)]),
+            policy: self.state.policy(decision.policy()),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse<F>(&self, decision: &Decision, head: Head<'_>, now: Instant) -> ResponseFuture<F> {
+        self.state.counts.refused.fetch_add(1, Relaxed);
+        let rejection = match decision.retry_after() {
+            Some(wait) => Rejection::new(QUOTA_EXCEEDED, self.status)
+                .with_detail("You have sent too many requests. Please try again later.")
+                .with_retry_after(wait),
+            None => Rejection::new(COST_OVER_BURST, StatusCode::BAD_REQUEST)
+                .with_grpc_code(palisade_core::GrpcCode::ResourceExhausted)
+                .with_detail(format!(
+                    "This request counts as {}, and at most {} are allowed at once.",
+                    decision.cost(),
+                    decision.policy().burst()
+                )),
+        };
+        let rejection = rejection.for_request(head);
+        LOG.refused(&rejection, now.into_std());
+        ResponseFuture::refused(rejection, Protocol::of(head), Some(self.told(decision)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_keyless<F>(&self, head: Head<'_>, now: Instant) -> ResponseFuture<F> {
+        self.state.counts.keyless.fetch_add(1, Relaxed);
+        let rejection = Missing::rejection(head);
+        LOG.refused(&rejection, now.into_std());
+        ResponseFuture::refused(rejection, Protocol::of(head), None)
+    }
+}
+
+impl<S, K, St, ReqBody, ResBody> Service<Request<ReqBody>> for LimitRate<S, K, St>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body<Data = Bytes>,
+    K: ExtractKey,
+    St: Store<K::Key>,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    /// Ready when the inner service is: who is asking is known only with the request.
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let settings = &*self.settings;
+        St::start(&settings.state.store);
+        let (head, now) = (Head::of(&request), Instant::now());
+        let told = match settings.decide(head, now) {
+            Verdict::Uncounted => None,
+            Verdict::Keyless => return settings.refuse_keyless(head, now),
+            Verdict::Decided(decision) => {
+                if !decision.allowed() {
+                    if !settings.shadow {
+                        return settings.refuse(&decision, head, now);
+                    }
+                    settings.state.counts.shadowed.fetch_add(1, Relaxed);
+                }
+                (settings.headers == RateLimitHeaders::Draft).then(|| settings.told(&decision))
+            }
+        };
+        log::admitted(LAYER);
+        ResponseFuture::admitted(self.inner.call(request), told)
+    }
+}
+
+// A derive would ask it of the key and the store.
+impl<S: Clone, K, St> Clone for LimitRate<S, K, St> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.settings))
+    }
+}

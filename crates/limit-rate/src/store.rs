@@ -1,0 +1,131 @@
+use std::{error::Error, fmt, num::NonZeroU32, sync::Arc, time::Instant};
+
+use crate::{Decision, Quota};
+
+/// Where the buckets of all keys are.
+///
+/// Synchronous, and told the time: a store reads no clock. Keys are borrowed. One key may have
+/// several [windows](Window), each with a bucket of its own; a verb acts on one of them.
+///
+/// ```
+/// use palisade_limit_rate::{Quota, Store, TableStore};
+/// use std::{num::NonZeroU32, time::Instant};
+///
+/// let store = TableStore::new();
+/// let (one, window) = (NonZeroU32::MIN, Quota::per_second(NonZeroU32::MIN).into());
+/// # let now = Instant::now();
+/// assert!(store.take("alice", window, one, now).allowed());
+/// assert!(!store.take("alice", window, one, now).allowed());
+/// assert!(store.take("bob", window, one, now).allowed());
+/// ```
+pub trait Store<K: ?Sized> {
+    /// Takes tokens from the key's bucket, if there are enough.
+    fn take(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision;
+
+    /// What [`take`](Self::take) would say of one token. Takes nothing, writes nothing.
+    fn get(&self, key: &K, window: Window, now: Instant) -> Decision;
+
+    /// Gives the key a quota of its own in this window, until that moment or for good: from then on
+    /// it counts instead of the one that is asked with. What the key owes it keeps, as time.
+    ///
+    /// It goes by [`reset`](Self::reset), by another `set`, or when its time has passed; a collector
+    /// leaves it alone.
+    ///
+    /// # Errors
+    ///
+    /// When the store holds as many as it may.
+    fn set(
+        &self,
+        key: &K,
+        window: Window,
+        until: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), TooManyOverrides>;
+
+    /// Forgets the key in this window: its bucket is full, and it has no quota of its own.
+    fn reset(&self, key: &K, window: Window);
+
+    /// Gives tokens back that were taken for nothing. A bucket never holds more than its burst.
+    fn refund(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant);
+
+    /// Begins the work that goes on behind the store, if it has any and is not at it already. Called
+    /// with every request, so it should cost next to nothing.
+    fn start(self: &Arc<Self>) {}
+
+    /// Ends the work that goes on behind the store, as its collector. Buckets still decide.
+    fn close(&self);
+
+    /// How many buckets are remembered.
+    fn len(&self) -> usize;
+
+    /// Whether no bucket is remembered.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One of a key's buckets, and the quota to ask it with.
+///
+/// A quota alone is the first window. The quota is no part of what the bucket is found by: asked with
+/// another one, a key keeps what it owes, as time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    index: u32,
+    quota: Quota,
+}
+
+impl Window {
+    /// The window by this number, counted from 0.
+    #[must_use]
+    pub const fn new(index: u32, quota: Quota) -> Self {
+        Self { index, quota }
+    }
+
+    /// Which of the key's windows.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// What it is asked with.
+    #[must_use]
+    pub const fn quota(&self) -> Quota {
+        self.quota
+    }
+}
+
+impl Window {
+    /// Not copied, which on the path of a request would cost more than all that is done with it.
+    #[inline]
+    pub(crate) const fn as_quota(&self) -> &Quota {
+        &self.quota
+    }
+}
+
+impl From<Quota> for Window {
+    fn from(quota: Quota) -> Self {
+        Self::new(0, quota)
+    }
+}
+
+/// No further key can be given a quota of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyOverrides {
+    pub(crate) max: usize,
+}
+
+impl TooManyOverrides {
+    /// How many keys may have one.
+    #[must_use]
+    pub const fn max(&self) -> usize {
+        self.max
+    }
+}
+
+impl fmt::Display for TooManyOverrides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} keys have a quota of their own, and there is room for no more", self.max)
+    }
+}
+
+impl Error for TooManyOverrides {}

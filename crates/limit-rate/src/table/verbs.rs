@@ -1,0 +1,127 @@
+//! What is done with keys: the table as a [`Store`], and as what a [`Collector`] sweeps.
+
+use std::{
+    hash::{BuildHasher, Hash},
+    num::NonZeroU32,
+    sync::Arc,
+    sync::atomic::Ordering::{Acquire, Release},
+    time::{Duration, Instant},
+};
+
+use super::{LINES_PER_STEP, SHORTEST_WAIT, TableStore};
+use crate::{Collector, Decision, Quota, Store, Sweep, TooManyOverrides, Window, bucket::nanos};
+
+impl<S> TableStore<S> {
+    #[inline]
+    fn nanos(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.beginning))
+    }
+}
+
+impl<S: BuildHasher> TableStore<S> {
+    /// Where the key's bucket in this window is. The first window's is the key's own hash.
+    #[inline]
+    pub(super) fn hash<K: Hash + ?Sized>(&self, key: &K, window: &Window) -> u64 {
+        // 2^64 by the golden ratio: odd, so that no two windows get the same.
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.hasher.hash_one(key).wrapping_add(u64::from(window.index()).wrapping_mul(STEP))
+    }
+
+    /// 64 bits more of a key's hash.
+    fn more<K: Hash + ?Sized>(&self, key: &K, window: &Window) -> u64 {
+        self.hasher.hash_one((window.index(), "override", key))
+    }
+
+    /// The window, with the key's own quota if it has one. Only asked while any key has.
+    #[cold]
+    #[inline(never)]
+    fn own<K: Hash + ?Sized>(&self, key: &K, hash: u64, window: &Window, now: Instant) -> Quota {
+        let own = self.overrides.of(hash, || self.more(key, window), now);
+        own.unwrap_or(window.quota())
+    }
+
+    fn quota<K: Hash + ?Sized>(&self, key: &K, hash: u64, window: &Window, now: Instant) -> Quota {
+        if self.overrides.any() { self.own(key, hash, window, now) } else { window.quota() }
+    }
+}
+
+impl<K, S> Store<K> for TableStore<S>
+where
+    K: Hash + ?Sized,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    #[inline]
+    fn take(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision {
+        let hash = self.hash(key, &window);
+        let now_nanos = self.nanos(now);
+        if self.overrides.any() {
+            return self.lines.take(hash, &self.own(key, hash, &window, now), cost, now_nanos);
+        }
+        self.lines.take(hash, window.as_quota(), cost, now_nanos)
+    }
+
+    fn get(&self, key: &K, window: Window, now: Instant) -> Decision {
+        let hash = self.hash(key, &window);
+        let quota = self.quota(key, hash, &window, now);
+        self.lines.get(hash, quota, self.nanos(now))
+    }
+
+    fn set(
+        &self,
+        key: &K,
+        window: Window,
+        until: Option<Instant>,
+        now: Instant,
+    ) -> Result<(), TooManyOverrides> {
+        let key = [self.hash(key, &window), self.more(key, &window)];
+        self.overrides.set(key, window.quota(), until, now)
+    }
+
+    fn reset(&self, key: &K, window: Window) {
+        let hash = self.hash(key, &window);
+        if self.overrides.any() {
+            self.overrides.remove([hash, self.more(key, &window)]);
+        }
+        self.lines.reset(hash);
+    }
+
+    fn refund(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) {
+        let hash = self.hash(key, &window);
+        let quota = self.quota(key, hash, &window, now);
+        self.lines.refund(hash, quota, cost, self.nanos(now));
+    }
+
+    #[inline]
+    fn start(self: &Arc<Self>) {
+        Self::start(self);
+    }
+
+    fn len(&self) -> usize {
+        Self::len(self)
+    }
+
+    /// The collector ends at its next step.
+    fn close(&self) {
+        self.closed.store(true, Release);
+    }
+}
+
+impl<S: Send + Sync + 'static> Sweep for TableStore<S> {
+    fn collector(&self) -> &Collector {
+        &self.collector
+    }
+
+    /// One step of at most [`SLOTS_PER_STEP`](Self::SLOTS_PER_STEP) buckets.
+    fn sweep(&self, now: Instant) -> Option<Duration> {
+        if self.closed.load(Acquire) {
+            return None;
+        }
+        let lines = self.lines.number().min(LINES_PER_STEP);
+        if self.lines.sweep(lines, self.nanos(now)) {
+            self.overrides.sweep(now);
+        }
+        let steps = self.lines.number().div_ceil(LINES_PER_STEP);
+        let wait = self.settings.sweep_interval / u32::try_from(steps).unwrap_or(u32::MAX);
+        Some(wait.max(SHORTEST_WAIT))
+    }
+}

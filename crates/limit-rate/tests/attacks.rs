@@ -1,0 +1,88 @@
+//! What somebody does who wants more than their share, or to take down the limiter.
+#![cfg(not(palisade_loom))]
+
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use allocation_counter::measure;
+use palisade_limit_rate::{Quota, Store, TableStore};
+
+const ONE: NonZeroU32 = NonZeroU32::MIN;
+const FIVE: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// Ten million; a debug build is twenty times slower and gets a tenth of them.
+const FLOOD: u32 = if cfg!(debug_assertions) { 1_000_000 } else { 10_000_000 };
+
+#[allow(clippy::disallowed_methods, reason = "stores are given their times")]
+fn start() -> Instant {
+    Instant::now()
+}
+
+#[test]
+fn a_flood_of_keys_grows_nothing_and_frees_nobody_who_is_blocked() {
+    let store = TableStore::new().with_capacity(1 << 16);
+    let (quota, start) = (Quota::per_hour(FIVE), start());
+    let blocked = ["mallory", "trudy", "eve", "oscar", "craig", "walter", "sybil", "chuck"];
+    for key in blocked {
+        assert!(store.take(key, quota.into(), FIVE, start).allowed());
+    }
+    let memory = store.memory();
+    let allocated = measure(|| {
+        for key in 0..FLOOD {
+            // All of it within a minute, in which nobody gets a token back.
+            let now = start + Duration::from_micros(u64::from(key) * 60_000_000 / u64::from(FLOOD));
+            store.take(&key, quota.into(), ONE, now);
+        }
+    });
+    assert_eq!(allocated.count_total, 0);
+    assert_eq!((store.memory(), memory), (1 << 20, 1 << 20));
+    assert!(store.len() <= 7 * store.memory() / 64, "{}", store.len());
+    assert!(store.evicted_live() > 0, "the flood was no flood");
+    let late = start + Duration::from_secs(61);
+    for key in blocked {
+        let refused = store.take(key, quota.into(), ONE, late);
+        assert!(!refused.allowed(), "{key} got an amnesty");
+        assert_eq!(refused.remaining(), 0);
+    }
+}
+
+#[test]
+fn at_the_stated_capacity_few_are_evicted() {
+    let keys = 100_000;
+    let store = TableStore::new().with_capacity(keys);
+    let (quota, now) = (Quota::per_hour(FIVE), start());
+    let refused = (0..keys).filter(|key| !store.take(key, quota.into(), FIVE, now).allowed());
+    // Somebody else's bucket was taken for theirs.
+    assert!(refused.count() <= 5);
+    assert!(store.evicted_live() < keys as u64 / 100, "{}", store.evicted_live());
+    assert!(store.memory() <= 16 * keys + 64);
+}
+
+#[test]
+fn long_keys_cost_no_memory() {
+    let store = TableStore::new();
+    let (quota, now) = (Quota::per_hour(FIVE), start());
+    let mut key = "x".repeat(8 << 10).into_bytes();
+    let allocated = measure(|| {
+        for count in 0..2000_u32 {
+            key[4096..4100].copy_from_slice(&count.to_be_bytes());
+            assert!(store.take(&key[..], quota.into(), ONE, now).allowed());
+            assert!(!store.get(&key[..], quota.into(), now).is_never());
+        }
+    });
+    assert_eq!((allocated.count_total, store.len()), (0, 2000));
+}
+
+#[test]
+fn a_blocked_key_that_hammers_is_told_the_same_and_writes_nothing() {
+    let store = TableStore::new();
+    let (quota, now) = (Quota::per_hour(FIVE), start());
+    assert!(store.take("mallory", quota.into(), FIVE, now).allowed());
+    let told = store.take("mallory", quota.into(), ONE, now);
+    for _ in 0..1000 {
+        assert_eq!(store.take("mallory", quota.into(), ONE, now), told);
+    }
+    assert_eq!(told.retry_after(), Some(Duration::from_secs(720)));
+}

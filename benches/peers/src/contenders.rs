@@ -5,13 +5,13 @@ use std::{convert::Infallible, time::Duration};
 use failsafe::{Config, backoff, failure_policy::consecutive_failures};
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
-use palisade::limit_concurrency::LimitConcurrencyLayer;
+use palisade::{limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer};
 use tower::{
     Layer, ServiceBuilder,
     limit::{ConcurrencyLimitLayer, RateLimitLayer},
     load_shed::LoadShedLayer,
     retry::RetryLayer,
-    timeout::TimeoutLayer,
+    timeout::TimeoutLayer as TowerTimeoutLayer,
 };
 use tower_governor::key_extractor::GlobalKeyExtractor;
 use tower_http::timeout::TimeoutLayer as HttpTimeoutLayer;
@@ -30,6 +30,7 @@ use crate::{
 const BARE_AXUM: &str = "bare/axum-body";
 const BARE_KEYED: &str = "bare/axum-body+header";
 const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
+const TIMEOUT: &str = "tower/Timeout";
 
 /// Ours stand beside the peer that they are compared with, so that they are measured close in time.
 pub(crate) fn contenders() -> Vec<Row> {
@@ -57,7 +58,13 @@ pub(crate) fn contenders() -> Vec<Row> {
         Row::new("tower-resilience/bulkhead reject", plain, |inner: Bare| {
             rejecting_bulkhead().layer(inner)
         }),
-        Row::new("tower/Timeout", plain, |inner: Bare| TimeoutLayer::new(HOUR).layer(inner)),
+        Row::new(TIMEOUT, plain, |inner: Bare| TowerTimeoutLayer::new(HOUR).layer(inner)),
+        Row::new("palisade/timeout", plain, |inner: Bare| TimeoutLayer::server(HOUR).layer(inner))
+            .bound(Driver::Ready, TIMEOUT, 0.3)
+            .bound(Driver::Pending, TIMEOUT, 1.0),
+        Row::new("palisade/timeout shared", plain, |inner: Bare| {
+            TimeoutLayer::server(HOUR).shared().layer(inner)
+        }),
         Row::new("tower-http/Timeout", plain, |inner: Bare| {
             HttpTimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, HOUR).layer(inner)
         }),
@@ -114,7 +121,7 @@ pub(crate) fn contenders() -> Vec<Row> {
         .over(BARE_KEYED),
         Row::new("stack/tower+governor+failsafe", keyed, |inner: BareAxum| {
             ServiceBuilder::new()
-                .layer(TimeoutLayer::new(HOUR))
+                .layer(TowerTimeoutLayer::new(HOUR))
                 .layer(LoadShedLayer::new())
                 .layer(ConcurrencyLimitLayer::new(AMPLE))
                 .layer(governor(HeaderKey))

@@ -28,14 +28,17 @@ impl Protocol {
     #[must_use]
     pub fn of(head: Head<'_>) -> Self {
         let headers = head.headers();
-        let grpc = if headers.is_empty() {
-            None
-        } else {
-            headers.get(CONTENT_TYPE).and_then(of_content_type)
-        };
-        match grpc {
+        let content_type = if headers.is_empty() { None } else { headers.get(CONTENT_TYPE) };
+        Self::by(head.method(), content_type)
+    }
+
+    /// The same for a layer that has come across the content type by itself.
+    #[inline]
+    #[must_use]
+    pub fn by(method: &Method, content_type: Option<&HeaderValue>) -> Self {
+        match content_type.and_then(of_content_type) {
             Some(grpc) => grpc,
-            None if head.method() == Method::HEAD => Self::HttpHead,
+            None if method == Method::HEAD => Self::HttpHead,
             None => Self::Http,
         }
     }

@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use palisade_core::{BoxError, Protocol};
+use palisade_core::{BoxError, Id, Protocol};
 use pin_project::pin_project;
 
-use crate::{BodyLimit, alarm::Due, refusal::Refusal, watch::Watch};
+use crate::{
+    refusal::{Answer, Caller, Refusal},
+    watch::Watch,
+};
 
 /// The body of an answer: the inner service's until the time is up, or a refusal's own.
 ///
@@ -34,7 +37,10 @@ enum State<B> {
         #[pin]
         body: B,
         watch: Watch,
-        refusal: Refusal,
+        // Apart, as in the future.
+        answer: Answer,
+        protocol: Protocol,
+        id: Option<Id>,
     },
     Own(Box<Full<Bytes>>),
     Cut,
@@ -42,13 +48,9 @@ enum State<B> {
 
 impl<B> ResponseBody<B> {
     #[inline]
-    pub(crate) fn new(body: B, due: Due, limit: BodyLimit, refusal: Refusal) -> Self {
-        let watch = match limit {
-            BodyLimit::Within => Watch::within(due),
-            BodyLimit::Idle(limit) => Watch::Idle(limit),
-            BodyLimit::Excluded => Watch::Off,
-        };
-        Self { state: State::Inner { body, watch, refusal } }
+    pub(crate) fn new(body: B, watch: Watch, answer: Answer, caller: Caller) -> Self {
+        let Caller { protocol, id } = caller;
+        Self { state: State::Inner { body, watch, answer, protocol, id } }
     }
 
     pub(crate) fn own(body: Full<Bytes>) -> Self {
@@ -71,7 +73,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut state = self.project().state;
         let refusal = match state.as_mut().project() {
-            StateProj::Inner { mut body, watch, refusal } => {
+            StateProj::Inner { mut body, watch, answer, protocol, id } => {
                 let polled = body.as_mut().poll_frame(cx);
                 let time = match &polled {
                     Poll::Pending => watch.poll(cx),
@@ -84,7 +86,7 @@ where
                 if time.is_pending() {
                     return polled.map_err(Into::into);
                 }
-                *refusal
+                Refusal::new(*answer, Caller { protocol: *protocol, id: *id })
             }
             StateProj::Own(own) => {
                 let frame = ready!(Pin::new(&mut **own).poll_frame(cx));

@@ -10,11 +10,18 @@ use std::{
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
-use palisade_core::{Protocol, Rejection};
+use palisade_core::{Id, Protocol, Rejection};
 use pin_project::pin_project;
 use tokio::time::Instant;
 
-use crate::{BodyLimit, ResponseBody, alarm::Alarm, refusal::Refusal, term::Term};
+use crate::{
+    ResponseBody,
+    alarm::Alarm,
+    layer::Settings,
+    refusal::{Answer, Caller, Refusal},
+    term::Term,
+    watch::{Bound, Watch},
+};
 
 /// The answer to a request: the inner service's, or, when the time is up, a refusal.
 ///
@@ -40,8 +47,11 @@ enum State<F> {
         #[pin]
         alarm: Alarm,
         transport_gives_up: Option<Instant>,
-        body: BodyLimit,
-        refusal: Refusal,
+        body: Bound,
+        // A refusal's parts. As one they would be copied as one, which waits for each one's write.
+        answer: Answer,
+        protocol: Protocol,
+        id: Option<Id>,
     },
     Refused {
         rejection: Option<Rejection>,
@@ -51,10 +61,14 @@ enum State<F> {
 
 impl<F> ResponseFuture<F> {
     #[inline]
-    pub(crate) fn new(future: F, term: Term, body: BodyLimit, refusal: Refusal) -> Self {
+    pub(crate) fn new(future: F, term: Term, settings: &Settings, caller: Caller) -> Self {
+        let Settings { answer, body, .. } = *settings;
         let Term { due, transport_gives_up } = term;
+        let Caller { protocol, id } = caller;
         let alarm = Alarm::new(due);
-        Self { state: State::Running { future, alarm, transport_gives_up, body, refusal } }
+        Self {
+            state: State::Running { future, alarm, transport_gives_up, body, answer, protocol, id },
+        }
     }
 
     pub(crate) fn refused(rejection: Rejection, protocol: Protocol) -> Self {
@@ -73,32 +87,48 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        let refusal = match state.as_mut().project() {
-            StateProj::Running { future, alarm, transport_gives_up, body, refusal } => {
+        match state.as_mut().project() {
+            StateProj::Running {
+                future,
+                mut alarm,
+                transport_gives_up,
+                body,
+                answer,
+                protocol,
+                id,
+            } => {
                 let polled = future.poll(cx);
-                let due = alarm.due();
                 let up = match &polled {
                     Poll::Ready(Ok(_)) => false,
                     Poll::Ready(Err(_)) => gave_up(*transport_gives_up),
-                    Poll::Pending => alarm.poll(cx).is_ready(),
+                    Poll::Pending if alarm.as_mut().poll(cx).is_pending() => return Poll::Pending,
+                    Poll::Pending => true,
                 };
-                if !up {
-                    return polled.map_ok(|response| {
-                        response.map(|inner| ResponseBody::new(inner, due, *body, *refusal))
-                    });
+                let (answer, caller) = (*answer, Caller { protocol: *protocol, id: *id });
+                if up {
+                    // First of all whatever the inner future holds is given back.
+                    state.set(State::Refused { rejection: None, protocol: caller.protocol });
+                    let rejection = Refusal::new(answer, caller).timed_out();
+                    return Poll::Ready(Ok(respond(rejection, caller.protocol)));
                 }
-                *refusal
+                let (bound, due) = (*body, alarm.due());
+                polled.map_ok(|response| {
+                    response.map(|inner| {
+                        ResponseBody::new(inner, Watch::new(bound, due), answer, caller)
+                    })
+                })
             }
             StateProj::Refused { rejection, protocol } => {
                 let rejection = rejection.take().expect("polled after it was ready");
-                return Poll::Ready(Ok(rejection.respond(*protocol).map(ResponseBody::own)));
+                Poll::Ready(Ok(respond(rejection, *protocol)))
             }
-        };
-        // First of all whatever the inner future holds is given back.
-        state.set(State::Refused { rejection: None, protocol: refusal.protocol });
-        let response = refusal.timed_out().respond(refusal.protocol);
-        Poll::Ready(Ok(response.map(ResponseBody::own)))
+        }
     }
+}
+
+#[cold]
+fn respond<B>(rejection: Rejection, protocol: Protocol) -> Response<ResponseBody<B>> {
+    rejection.respond(protocol).map(ResponseBody::own)
 }
 
 /// Whether an error comes from a transport that knows the time, and found it up before we did.

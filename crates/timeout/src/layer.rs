@@ -4,7 +4,7 @@ use http::{HeaderName, StatusCode};
 use palisade_core::{GrpcCode, Head};
 use tower_layer::Layer;
 
-use crate::{Timeout, Timeouts, alarm::Nanos, counters::Tally, refusal::Answer};
+use crate::{Timeout, Timeouts, alarm::Nanos, refusal::Answer, watch::Bound};
 
 /// Bounds what an exchange may take, head and body.
 ///
@@ -18,9 +18,8 @@ pub struct TimeoutLayer {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
-    pub(crate) tally: Tally,
     pub(crate) answer: Answer,
-    pub(crate) body: BodyLimit,
+    pub(crate) body: Bound,
     pub(crate) by: Option<Arc<dyn Fn(Head<'_>) -> Option<Duration> + Send + Sync>>,
     pub(crate) header: Option<TimeHeader>,
     pub(crate) max: Option<Duration>,
@@ -74,10 +73,13 @@ impl TimeoutLayer {
         let timeouts = Timeouts::new(limit);
         Self {
             settings: Arc::new(Settings {
-                tally: timeouts.counters().tally(),
+                answer: Answer {
+                    status,
+                    grpc_code: GrpcCode::DeadlineExceeded,
+                    tally: timeouts.counters().tally(),
+                },
                 timeouts,
-                answer: Answer { status, grpc_code: GrpcCode::DeadlineExceeded },
-                body: BodyLimit::default(),
+                body: BodyLimit::default().into(),
                 by: None,
                 header: None,
                 max: None,
@@ -124,7 +126,7 @@ impl TimeoutLayer {
     /// Bounds response bodies like this instead of [within](BodyLimit::Within) the exchange's time.
     #[must_use]
     pub fn with_body(self, limit: BodyLimit) -> Self {
-        self.with(|settings| settings.body = limit)
+        self.with(|settings| settings.body = limit.into())
     }
 
     /// Asks for the limit of each request; `None` is the layer's own, [`Duration::MAX`] no limit.
@@ -212,7 +214,7 @@ impl fmt::Debug for Settings {
             .field("min_useful", &self.min_useful)
             .field("shared", &self.shared)
             .field("forward", &self.forward)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use http::StatusCode;
-use palisade_core::{GrpcCode, Head, Id, Protocol, Reason, Rejection, Sent, log::RefusalLog};
+use palisade_core::{GrpcCode, Id, Protocol, Reason, Rejection, Sent, log::RefusalLog};
 use tokio::time::Instant;
 
 use crate::counters::{Counters, Tally};
@@ -23,28 +23,35 @@ pub(crate) const LAYER: &str = "timeout";
 /// One for the program, so that its bound does not grow with the number of layers.
 static LOG: RefusalLog = RefusalLog::new(LAYER);
 
-/// How a layer answers; small enough to be copied along.
+/// How a layer answers, and where it counts that; small enough to be copied along.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) grpc_code: GrpcCode,
+    pub(crate) tally: Tally,
+}
+
+/// What a refusal must know of whoever asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) protocol: Protocol,
+    pub(crate) id: Option<Id>,
 }
 
 /// All that is known of an exchange once its request has moved on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
     pub(crate) answer: Answer,
-    pub(crate) tally: Tally,
     pub(crate) protocol: Protocol,
     id: Option<Id>,
 }
 
 impl Refusal {
     #[inline]
-    pub(crate) fn new(answer: Answer, tally: Tally, head: Head<'_>) -> Self {
-        Self { answer, tally, protocol: Protocol::of(head), id: Id::of(head) }
+    pub(crate) fn new(answer: Answer, caller: Caller) -> Self {
+        let Caller { protocol, id } = caller;
+        Self { answer, protocol, id }
     }
-
     /// Nobody waits for the answer any more, or will when it is there.
     #[cold]
     pub(crate) fn expired(&self) -> Rejection {
@@ -85,7 +92,7 @@ impl Refusal {
         rejection: Rejection,
         counter: impl FnOnce(&Counters) -> &AtomicU64,
     ) -> Rejection {
-        self.tally.count(counter);
+        self.answer.tally.count(counter);
         let rejection = rejection.with_grpc_code(self.answer.grpc_code);
         let rejection = match self.id {
             Some(id) => rejection.with_id(id),

@@ -1,20 +1,22 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use palisade_core::{BoxError, Head, log};
+use palisade_core::{BoxError, Head, Protocol, log};
 use tower_service::Service;
 
 use crate::{
     ResponseBody,
     future::ResponseFuture,
+    glance::Glance,
     layer::Settings,
-    refusal::{LAYER, Refusal},
-    term::Term,
+    refusal::{Caller, LAYER, Refusal},
+    term::{Say, Term},
 };
 
 /// The service of [`TimeoutLayer`](crate::TimeoutLayer).
@@ -66,13 +68,16 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let settings = &*self.settings;
-        let head = Head::of(&request);
-        let refusal = Refusal::new(settings.answer, settings.tally, head);
-        let Some(term) = Term::without_clock(head, settings) else {
-            return self.call_with_clock(request, refusal);
+        let (caller, say) = settings.consider(Head::of(&request));
+        let own = match say {
+            Say::Own(own) => own,
+            Say::Clock { asked } => return self.call_with_clock(request, caller, asked),
+        };
+        let Some(term) = Term::without_clock(own, settings) else {
+            return settings.refuse(caller);
         };
         log::admitted(LAYER);
-        ResponseFuture::new(self.inner.call(request), term, settings.body, refusal)
+        ResponseFuture::new(self.inner.call(request), term, settings, caller)
     }
 }
 
@@ -82,16 +87,43 @@ impl<S> Timeout<S> {
     fn call_with_clock<B>(
         &mut self,
         mut request: Request<B>,
-        refusal: Refusal,
+        caller: Caller,
+        asked: Option<Duration>,
     ) -> ResponseFuture<S::Future>
     where
         S: Service<Request<B>>,
     {
         let settings = &*self.settings;
-        let Some(term) = Term::with_clock(&mut request, settings, refusal.protocol) else {
-            return ResponseFuture::refused(refusal.expired(), refusal.protocol);
+        let term = Term::with_clock(&mut request, asked, settings, caller.protocol);
+        let Some(term) = term else {
+            return settings.refuse(caller);
         };
         log::admitted(LAYER);
-        ResponseFuture::new(self.inner.call(request), term, settings.body, refusal)
+        ResponseFuture::new(self.inner.call(request), term, settings, caller)
+    }
+}
+
+impl Settings {
+    /// Who asks, and what has a say in how long the answer may take.
+    #[inline]
+    fn consider(&self, head: Head<'_>) -> (Caller, Say) {
+        if self.looks || !head.headers().is_empty() || !head.extensions().is_empty() {
+            self.look(head)
+        } else {
+            let caller = Caller { protocol: Protocol::of(head), id: None };
+            (caller, Say::Own(self.timeouts.counters().limit()))
+        }
+    }
+
+    #[inline(never)]
+    fn look(&self, head: Head<'_>) -> (Caller, Say) {
+        let glance = Glance::at(head);
+        (glance.caller, Say::of(head, &glance, self))
+    }
+
+    #[cold]
+    fn refuse<F>(&self, caller: Caller) -> ResponseFuture<F> {
+        let refusal = Refusal::new(self.answer, caller);
+        ResponseFuture::refused(refusal.expired(), caller.protocol)
     }
 }

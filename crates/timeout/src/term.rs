@@ -7,10 +7,11 @@ use palisade_core::{Deadline, Head, Protocol};
 use tokio::time::Instant;
 
 use crate::{
-    BodyLimit,
     alarm::{Due, Nanos},
+    glance::Glance,
     layer::{Settings, TimeHeader},
     refusal::LAYER,
+    watch::Bound,
     wire,
 };
 
@@ -30,22 +31,10 @@ pub(crate) struct Term {
 }
 
 impl Term {
-    /// The term of a request of which nobody else says or is told anything, and which need not be
-    /// refused.
+    /// The term of a request that has this long, as far as nobody else says or is told anything;
+    /// `None` if that is too little to begin.
     #[inline]
-    pub(crate) fn without_clock(head: Head<'_>, settings: &Settings) -> Option<Self> {
-        let own = if settings.looks || !head.extensions().is_empty() || !head.headers().is_empty() {
-            if settings.shared
-                || settings.forward
-                || head.extensions().get::<Deadline>().is_some()
-                || asked(head, settings).is_some()
-            {
-                return None;
-            }
-            own(head, settings)
-        } else {
-            settings.timeouts.counters().limit()
-        };
+    pub(crate) fn without_clock(own: Nanos, settings: &Settings) -> Option<Self> {
         let due = if own == Nanos::FOREVER { Due::Never } else { Due::In(own) };
         settings.is_useful(own).then_some(Self { due, transport_gives_up: None })
     }
@@ -54,14 +43,13 @@ impl Term {
     /// to begin.
     pub(crate) fn with_clock<B>(
         request: &mut Request<B>,
+        asked: Option<Duration>,
         settings: &Settings,
         protocol: Protocol,
     ) -> Option<Self> {
         let now = Instant::now();
-        let head = Head::of(request);
         let inherited = Deadline::of(request);
-        let asked = if inherited.is_none() { asked(head, settings) } else { None };
-        let own = Duration::from(own(head, settings));
+        let own = Duration::from(own(Head::of(request), settings));
         let limit = asked.map_or(own, |asked| asked.min(settings.max.unwrap_or(own)));
         let mine = now.checked_add(limit).map(|at| Deadline::at(at.into_std()));
         let nearest = match (inherited, mine) {
@@ -81,7 +69,7 @@ impl Term {
             (due, settings.shared || asked.is_some() || inherited.is_some())
         {
             let deadline = Deadline::at(at.into_std());
-            let whole = settings.body == BodyLimit::Within;
+            let whole = settings.body == Bound::Within;
             let deadline = if whole { deadline.enforced() } else { deadline };
             deadline.attach(request.extensions_mut());
         }
@@ -95,6 +83,29 @@ impl Term {
     }
 }
 
+/// What has a say in how long an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Say {
+    /// Only the layer, which allows this much.
+    Own(Nanos),
+    /// Others too, or the layer is to tell of it: it is a matter of what the time is. If the caller
+    /// has asked for a time and no deadline came along, this is it.
+    Clock { asked: Option<Duration> },
+}
+
+impl Say {
+    /// What has it for a request with this head, at which the layer took a glance.
+    pub(crate) fn of(head: Head<'_>, glance: &Glance<'_>, settings: &Settings) -> Self {
+        let inherits = head.extensions().get::<Deadline>().is_some();
+        let asked = if inherits { None } else { asked(head, glance, settings) };
+        if inherits || asked.is_some() || settings.shared || settings.forward {
+            Self::Clock { asked }
+        } else {
+            Self::Own(own(head, settings))
+        }
+    }
+}
+
 /// The layer's own limit for this request.
 fn own(head: Head<'_>, settings: &Settings) -> Nanos {
     match settings.by.as_ref().and_then(|by| by(head)) {
@@ -104,8 +115,8 @@ fn own(head: Head<'_>, settings: &Settings) -> Nanos {
 }
 
 /// How long the caller says that it waits.
-fn asked(head: Head<'_>, settings: &Settings) -> Option<Duration> {
-    if let Some(value) = head.headers().get(&wire::GRPC_TIMEOUT) {
+fn asked(head: Head<'_>, glance: &Glance<'_>, settings: &Settings) -> Option<Duration> {
+    if let Some(value) = glance.grpc_timeout {
         let accepted = "1 to 8 digits and one of H, M, S, m, u, n";
         return wire::parse_grpc(value).or_else(|| invalid("grpc-timeout", value, accepted));
     }

@@ -1,15 +1,35 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use crate::alarm::{Alarm, Due, Patience};
+use pin_project::pin_project;
+
+use crate::{
+    BodyLimit,
+    alarm::{Alarm, Due, Nanos, Patience},
+};
+
+/// A [`BodyLimit`] in full words. It is copied with its neighbours, and a copy of a field that was
+/// written in part waits for the write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    Within,
+    Idle(Nanos),
+    Excluded,
+}
+
+impl From<BodyLimit> for Bound {
+    fn from(limit: BodyLimit) -> Self {
+        match limit {
+            BodyLimit::Within => Self::Within,
+            BodyLimit::Idle(limit) => Self::Idle(limit.into()),
+            BodyLimit::Excluded => Self::Excluded,
+        }
+    }
+}
 
 /// What bounds a body, and its timer, once it needs one.
-///
-/// Timers are boxed: else every response would carry their hundred bytes from hand to hand, and few
-/// need one.
 #[derive(Debug)]
 pub(crate) enum Watch {
     Off,
@@ -17,19 +37,28 @@ pub(crate) enum Watch {
     Within(Due),
     /// One frame has come, perhaps all there is.
     WithinMore(Due),
-    WithinSet(Pin<Box<Alarm>>),
     /// The time is up, and one frame went out that was there at that moment.
     Late,
-    Idle(Duration),
-    IdleSet(Pin<Box<Patience>>),
+    Idle(Nanos),
+    /// Boxed: else every response would carry the hundred bytes of a timer from hand to hand, and few
+    /// need one. The one variant with something to drop.
+    Set(Pin<Box<Timer>>),
+}
+
+#[derive(Debug)]
+#[pin_project(project = TimerProj)]
+pub(crate) enum Timer {
+    Within(#[pin] Alarm),
+    Idle(#[pin] Patience),
 }
 
 impl Watch {
     #[inline]
-    pub(crate) fn within(due: Due) -> Self {
-        match due {
-            Due::Never => Self::Off,
-            due => Self::Within(due),
+    pub(crate) fn new(bound: Bound, due: Due) -> Self {
+        match bound {
+            Bound::Within => Self::Within(due),
+            Bound::Idle(limit) => Self::Idle(limit),
+            Bound::Excluded => Self::Off,
         }
     }
 
@@ -39,21 +68,26 @@ impl Watch {
         match self {
             Self::Off => Poll::Pending,
             Self::Late => Poll::Ready(()),
-            Self::WithinSet(alarm) => alarm.as_mut().poll(cx),
-            Self::IdleSet(patience) => patience.as_mut().poll(cx),
+            Self::Set(timer) => match timer.as_mut().project() {
+                TimerProj::Within(alarm) => alarm.poll(cx),
+                TimerProj::Idle(patience) => patience.poll(cx),
+            },
             Self::Within(_) | Self::WithinMore(_) | Self::Idle(_) => self.set(cx),
         }
     }
 
     #[cold]
     fn set(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match *self {
-            Self::Within(due) | Self::WithinMore(due) => {
-                *self = Self::WithinSet(Box::pin(Alarm::new(due)));
+        let timer = match *self {
+            Self::Within(Due::Never) | Self::WithinMore(Due::Never) => {
+                *self = Self::Off;
+                return Poll::Pending;
             }
-            Self::Idle(limit) => *self = Self::IdleSet(Box::pin(Patience::new(limit))),
-            Self::Off | Self::WithinSet(_) | Self::Late | Self::IdleSet(_) => {}
-        }
+            Self::Within(due) | Self::WithinMore(due) => Timer::Within(Alarm::new(due)),
+            Self::Idle(limit) => Timer::Idle(Patience::new(limit.into())),
+            Self::Off | Self::Late | Self::Set(_) => return self.poll(cx),
+        };
+        *self = Self::Set(Box::pin(timer));
         self.poll(cx)
     }
 
@@ -71,13 +105,12 @@ impl Watch {
                     *self = Self::Late;
                 }
             }
-            Self::WithinSet(alarm) => {
-                if alarm.has_rung() {
-                    *self = Self::Late;
-                }
-            }
+            Self::Set(timer) => match timer.as_mut().project() {
+                TimerProj::Within(alarm) if alarm.has_rung() => *self = Self::Late,
+                TimerProj::Within(_) => {}
+                TimerProj::Idle(patience) => patience.rewarded(),
+            },
             Self::Late => return Poll::Ready(()),
-            Self::IdleSet(patience) => patience.as_mut().rewarded(),
         }
         Poll::Pending
     }

@@ -13,6 +13,7 @@ use super::{
     link::Link,
 };
 use crate::{
+    glance::Glance,
     refusal::{Answer, Refusal},
     watch::Watch,
 };
@@ -45,9 +46,6 @@ impl<S> RequestBodyTimeout<S> {
     }
 }
 
-const ANSWER: Answer =
-    Answer { status: StatusCode::REQUEST_TIMEOUT, grpc_code: GrpcCode::DeadlineExceeded };
-
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequestBodyTimeout<S>
 where
     S: Service<Request<RequestBody<ReqBody>>, Response = Response<ResBody>>,
@@ -70,13 +68,19 @@ where
             return RequestBodyFuture::new(self.inner.call(request), None);
         }
         let link = Link::new();
-        let refusal = Refusal::new(ANSWER, self.stalls.0.tally(), Head::of(&request));
+        let Glance { caller, .. } = Glance::at(Head::of(&request));
+        let answer = Answer {
+            status: StatusCode::REQUEST_TIMEOUT,
+            grpc_code: GrpcCode::DeadlineExceeded,
+            tally: self.stalls.0.tally(),
+        };
+        let refusal = Refusal::new(answer, caller);
         let slow = Slow {
             link: link.clone(),
             protocol: refusal.protocol,
             closes: request.version() <= Version::HTTP_11,
         };
-        let watch = Watch::Idle(self.stalls.limit());
+        let watch = Watch::Idle(self.stalls.0.limit());
         let request = request.map(|body| RequestBody::watched(body, watch, link, refusal));
         RequestBodyFuture::new(self.inner.call(request), Some(slow))
     }

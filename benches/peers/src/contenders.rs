@@ -19,7 +19,7 @@ use tower_resilience_retry::RetryLayer as EnhancedRetryLayer;
 
 use crate::{
     adapters::{AfterError, Budgeted, Failsafe, HeaderKey},
-    inner::{Bare, BareAxum, keyed, plain},
+    inner::{Bare, BareAxum, dressed, keyed, plain},
     row::{Driver, Row},
     settings::{
         AMPLE, HOUR, bulkhead, circuit_breaker, governor, rate_limiter, rejecting_bulkhead,
@@ -28,6 +28,7 @@ use crate::{
 };
 
 const BARE_AXUM: &str = "bare/axum-body";
+const BARE_DRESSED: &str = "bare/12 headers";
 const BARE_KEYED: &str = "bare/axum-body+header";
 const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
 const TIMEOUT: &str = "tower/Timeout";
@@ -110,6 +111,15 @@ pub(crate) fn contenders() -> Vec<Row> {
                 .layer(circuit_breaker())
                 .service(inner)
         }),
+        Row::new(BARE_DRESSED, dressed, |inner: Bare| inner),
+        Row::new("tower/Timeout with 12 headers", dressed, |inner: Bare| {
+            TowerTimeoutLayer::new(HOUR).layer(inner)
+        })
+        .over(BARE_DRESSED),
+        Row::new("palisade/timeout with 12 headers", dressed, |inner: Bare| {
+            TimeoutLayer::server(HOUR).layer(inner)
+        })
+        .over(BARE_DRESSED),
         Row::new(BARE_KEYED, keyed, |inner: BareAxum| inner),
         Row::new("palisade/limit-concurrency with header", keyed, |inner: BareAxum| {
             LimitConcurrencyLayer::new(AMPLE).layer(inner)

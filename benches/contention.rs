@@ -15,11 +15,17 @@ use std::{
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
-use palisade::limit_concurrency::LimitConcurrencyLayer;
-use support::{Bare, exchange};
-use tower::{Layer, Service, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use palisade::{limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer};
+use support::{Bare, PendingOnce, exchange, timers};
+use tower::{
+    Layer, Service, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
+    timeout::TimeoutLayer as TowerTimeoutLayer,
+};
 
 const AMPLE: usize = 1024;
+
+/// Longer than any run.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Two clones of one service, a thread each.
 fn from_two_threads<S>(service: &S, requests: u64) -> Duration
@@ -31,6 +37,7 @@ where
         let mut service = service.clone();
         let together = &together;
         move || {
+            let _context = timers();
             together.wait();
             #[allow(clippy::disallowed_methods, reason = "a bench measures real time")]
             let began = Instant::now();
@@ -69,5 +76,28 @@ fn limit_concurrency(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, limit_concurrency);
+fn timeout(c: &mut Criterion) {
+    let _context = timers();
+    let mut group = c.benchmark_group("timeout from two threads");
+    group.bench_function("bare", |b| b.iter_custom(|n| from_two_threads(&Bare, n)));
+
+    let service = TimeoutLayer::server(HOUR).layer(Bare);
+    group.bench_function("palisade", |b| b.iter_custom(|n| from_two_threads(&service, n)));
+
+    let service = TowerTimeoutLayer::new(HOUR).layer(Bare);
+    group.bench_function("tower Timeout", |b| b.iter_custom(|n| from_two_threads(&service, n)));
+
+    let service = TimeoutLayer::server(HOUR).layer(PendingOnce);
+    group.bench_function("palisade, pending once", |b| {
+        b.iter_custom(|n| from_two_threads(&service, n));
+    });
+
+    let service = TowerTimeoutLayer::new(HOUR).layer(PendingOnce);
+    group.bench_function("tower Timeout, pending once", |b| {
+        b.iter_custom(|n| from_two_threads(&service, n));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, limit_concurrency, timeout);
 criterion_main!(benches);

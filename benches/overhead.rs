@@ -1,18 +1,27 @@
 //! What one request pays for a layer, on one thread: `cargo bench --bench overhead`.
 //!
-//! The timed loop builds a request, asks for readiness, calls, polls once and drops the response.
+//! The timed loop builds a request, asks for readiness, calls, polls until there is a response and
+//! drops it.
 //! Services are made outside of it.
 #![allow(missing_docs, reason = "criterion's macros")]
 
 mod support;
 
+use std::time::Duration;
+
 use criterion::{Criterion, criterion_group, criterion_main};
-use palisade::limit_concurrency::LimitConcurrencyLayer;
-use support::{Bare, exchange};
-use tower::{Layer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use palisade::{limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer};
+use support::{Bare, PendingOnce, exchange, timers};
+use tower::{
+    Layer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer,
+    timeout::TimeoutLayer as TowerTimeoutLayer,
+};
 
 /// Far above what one thread has in flight.
 const AMPLE: usize = 1024;
+
+/// Longer than any run.
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn limit_concurrency(c: &mut Criterion) {
     let mut group = c.benchmark_group("limit-concurrency");
@@ -36,5 +45,31 @@ fn limit_concurrency(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, limit_concurrency);
+fn timeout(c: &mut Criterion) {
+    let _context = timers();
+    let mut group = c.benchmark_group("timeout");
+    let mut service = Bare;
+    group.bench_function("bare", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = TimeoutLayer::server(HOUR).layer(Bare);
+    group.bench_function("palisade", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = TimeoutLayer::server(HOUR).shared().layer(Bare);
+    group.bench_function("palisade, shared", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = TowerTimeoutLayer::new(HOUR).layer(Bare);
+    group.bench_function("tower Timeout", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = PendingOnce;
+    group.bench_function("bare, pending once", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = TimeoutLayer::server(HOUR).layer(PendingOnce);
+    group.bench_function("palisade, pending once", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = TowerTimeoutLayer::new(HOUR).layer(PendingOnce);
+    group.bench_function("tower Timeout, pending once", |b| b.iter(|| exchange(&mut service)));
+    group.finish();
+}
+
+criterion_group!(benches, limit_concurrency, timeout);
 criterion_main!(benches);

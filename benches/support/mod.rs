@@ -3,13 +3,16 @@
 use std::{
     convert::Infallible,
     future::Future,
+    mem,
     pin::{Pin, pin},
+    sync::LazyLock,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
+use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tower::Service;
 
 /// Ready at once, answers at once, with a body that is at its end.
@@ -47,7 +50,52 @@ impl Future for BareFuture {
     }
 }
 
-/// One request on one service: ready, call, poll, drop.
+/// As [`Bare`], but its answer is pending once.
+#[derive(Clone, Copy)]
+pub(crate) struct PendingOnce;
+
+impl Service<Request<()>> for PendingOnce {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = PendingFuture;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline(never)]
+    fn call(&mut self, request: Request<()>) -> PendingFuture {
+        std::hint::black_box(&request);
+        PendingFuture { pending: true }
+    }
+}
+
+pub(crate) struct PendingFuture {
+    pending: bool,
+}
+
+impl Future for PendingFuture {
+    type Output = Result<Response<Empty<Bytes>>, Infallible>;
+
+    #[inline(never)]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if mem::take(&mut self.pending) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+/// Where timers are registered. Nobody drives it: no call lasts until its timer fires.
+pub(crate) fn timers() -> EnterGuard<'static> {
+    static TIMERS: LazyLock<Runtime> = LazyLock::new(|| {
+        Builder::new_current_thread().enable_time().build().expect("a runtime can be made")
+    });
+    TIMERS.enter()
+}
+
+/// One request on one service: ready, call, poll until it is answered, drop.
 #[inline]
 pub(crate) fn exchange<S>(service: &mut S)
 where
@@ -55,6 +103,11 @@ where
 {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "not ready");
-    let answer = pin!(service.call(Request::new(()))).poll(&mut cx);
-    assert!(matches!(answer, Poll::Ready(Ok(_))), "not answered at once");
+    let mut future = pin!(service.call(Request::new(())));
+    loop {
+        match &future.as_mut().poll(&mut cx) {
+            Poll::Ready(answer) => return assert!(answer.is_ok(), "answered with an error"),
+            Poll::Pending => {}
+        }
+    }
 }

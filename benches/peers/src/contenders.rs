@@ -5,13 +5,13 @@ use std::{convert::Infallible, time::Duration};
 use failsafe::{Config, backoff, failure_policy::consecutive_failures};
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
-use palisade::limit_concurrency::LimitConcurrencyLayer;
+use palisade::{limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer};
 use tower::{
     Layer, ServiceBuilder,
     limit::{ConcurrencyLimitLayer, RateLimitLayer},
     load_shed::LoadShedLayer,
     retry::RetryLayer,
-    timeout::TimeoutLayer,
+    timeout::TimeoutLayer as TowerTimeoutLayer,
 };
 use tower_governor::key_extractor::GlobalKeyExtractor;
 use tower_http::timeout::TimeoutLayer as HttpTimeoutLayer;
@@ -19,7 +19,7 @@ use tower_resilience_retry::RetryLayer as EnhancedRetryLayer;
 
 use crate::{
     adapters::{AfterError, Budgeted, Failsafe, HeaderKey},
-    inner::{Bare, BareAxum, keyed, plain},
+    inner::{Bare, BareAxum, dressed, keyed, plain},
     row::{Driver, Row},
     settings::{
         AMPLE, HOUR, bulkhead, circuit_breaker, governor, rate_limiter, rejecting_bulkhead,
@@ -28,8 +28,10 @@ use crate::{
 };
 
 const BARE_AXUM: &str = "bare/axum-body";
+const BARE_DRESSED: &str = "bare/12 headers";
 const BARE_KEYED: &str = "bare/axum-body+header";
 const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
+const TIMEOUT: &str = "tower/Timeout";
 
 /// Ours stand beside the peer that they are compared with, so that they are measured close in time.
 pub(crate) fn contenders() -> Vec<Row> {
@@ -57,7 +59,13 @@ pub(crate) fn contenders() -> Vec<Row> {
         Row::new("tower-resilience/bulkhead reject", plain, |inner: Bare| {
             rejecting_bulkhead().layer(inner)
         }),
-        Row::new("tower/Timeout", plain, |inner: Bare| TimeoutLayer::new(HOUR).layer(inner)),
+        Row::new(TIMEOUT, plain, |inner: Bare| TowerTimeoutLayer::new(HOUR).layer(inner)),
+        Row::new("palisade/timeout", plain, |inner: Bare| TimeoutLayer::server(HOUR).layer(inner))
+            .bound(Driver::Ready, TIMEOUT, 0.3)
+            .bound(Driver::Pending, TIMEOUT, 1.0),
+        Row::new("palisade/timeout shared", plain, |inner: Bare| {
+            TimeoutLayer::server(HOUR).shared().layer(inner)
+        }),
         Row::new("tower-http/Timeout", plain, |inner: Bare| {
             HttpTimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, HOUR).layer(inner)
         }),
@@ -103,6 +111,15 @@ pub(crate) fn contenders() -> Vec<Row> {
                 .layer(circuit_breaker())
                 .service(inner)
         }),
+        Row::new(BARE_DRESSED, dressed, |inner: Bare| inner),
+        Row::new("tower/Timeout with 12 headers", dressed, |inner: Bare| {
+            TowerTimeoutLayer::new(HOUR).layer(inner)
+        })
+        .over(BARE_DRESSED),
+        Row::new("palisade/timeout with 12 headers", dressed, |inner: Bare| {
+            TimeoutLayer::server(HOUR).layer(inner)
+        })
+        .over(BARE_DRESSED),
         Row::new(BARE_KEYED, keyed, |inner: BareAxum| inner),
         Row::new("palisade/limit-concurrency with header", keyed, |inner: BareAxum| {
             LimitConcurrencyLayer::new(AMPLE).layer(inner)
@@ -114,7 +131,7 @@ pub(crate) fn contenders() -> Vec<Row> {
         .over(BARE_KEYED),
         Row::new("stack/tower+governor+failsafe", keyed, |inner: BareAxum| {
             ServiceBuilder::new()
-                .layer(TimeoutLayer::new(HOUR))
+                .layer(TowerTimeoutLayer::new(HOUR))
                 .layer(LoadShedLayer::new())
                 .layer(ConcurrencyLimitLayer::new(AMPLE))
                 .layer(governor(HeaderKey))

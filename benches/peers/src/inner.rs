@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::Empty;
 use tower::Service;
 
@@ -87,3 +87,33 @@ pub(crate) fn keyed() -> Request<()> {
     request.headers_mut().insert(KEY, HeaderValue::from_static("0123456789abcdef"));
     request
 }
+
+/// A request as a gateway hands it on: twelve headers, two of them ids.
+#[inline]
+pub(crate) fn dressed() -> Request<()> {
+    let mut request = Request::new(());
+    let headers = request.headers_mut();
+    headers.reserve(DRESS.len());
+    for (name, value) in DRESS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    request
+}
+
+const DRESS: [(HeaderName, &str); 12] = [
+    (header::HOST, "shop.example"),
+    (header::USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)"),
+    (header::ACCEPT, "application/json"),
+    (header::ACCEPT_ENCODING, "gzip, deflate, br"),
+    (header::ACCEPT_LANGUAGE, "en-GB,en;q=0.7"),
+    (header::CONTENT_TYPE, "application/json"),
+    (header::COOKIE, "basket=7f3a"),
+    (header::AUTHORIZATION, "Bearer 0123456789abcdef"),
+    (HeaderName::from_static("x-forwarded-for"), "192.0.2.17"),
+    (HeaderName::from_static("x-forwarded-proto"), "https"),
+    (
+        HeaderName::from_static("traceparent"),
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    ),
+    (HeaderName::from_static("x-request-id"), "9d8c7b6a-0000-4000-8000-0123456789ab"),
+];

@@ -15,6 +15,7 @@ mod contenders;
 mod drive;
 mod figures;
 mod inner;
+mod loopback;
 mod measure;
 mod options;
 mod pipe;
@@ -25,5 +26,6 @@ mod settings;
 mod table;
 
 pub use allocations::count_allocations;
+pub use loopback::Loopback;
 pub use options::Options;
 pub use report::run;

@@ -67,7 +67,6 @@
 mod body;
 mod deadline;
 mod details;
-mod glance;
 mod grpc;
 mod head;
 mod id;
@@ -81,7 +80,6 @@ mod wire;
 
 pub use body::{BodyRule, End, Guard, GuardedBody};
 pub use deadline::Deadline;
-pub use glance::Glance;
 pub use grpc::GrpcCode;
 pub use head::Head;
 pub use id::Id;

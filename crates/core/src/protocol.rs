@@ -32,9 +32,10 @@ impl Protocol {
         Self::by(head.method(), content_type)
     }
 
-    /// The protocol of a request with this method and content type.
+    /// The same for a layer that has come across the content type by itself.
     #[inline]
-    pub(crate) fn by(method: &Method, content_type: Option<&HeaderValue>) -> Self {
+    #[must_use]
+    pub fn by(method: &Method, content_type: Option<&HeaderValue>) -> Self {
         match content_type.and_then(of_content_type) {
             Some(grpc) => grpc,
             None if method == Method::HEAD => Self::HttpHead,

@@ -136,6 +136,7 @@ mod alarm;
 mod body;
 mod counters;
 pub mod future;
+mod glance;
 mod handle;
 mod layer;
 mod refusal;

@@ -6,12 +6,13 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use palisade_core::{BoxError, Glance, Head, Protocol, log};
+use palisade_core::{BoxError, Head, Protocol, log};
 use tower_service::Service;
 
 use crate::{
     ResponseBody,
     future::ResponseFuture,
+    glance::Glance,
     layer::Settings,
     refusal::{Caller, LAYER, Refusal},
     term::{Asked, Say, Term},
@@ -116,8 +117,7 @@ impl Settings {
     #[inline(never)]
     fn look(&self, head: Head<'_>) -> (Caller, Say) {
         let glance = Glance::at(head);
-        let caller = Caller { protocol: glance.protocol, id: glance.id };
-        (caller, Say::of(head, &glance, self))
+        (glance.caller, Say::of(head, &glance, self))
     }
 
     #[cold]

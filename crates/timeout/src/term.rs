@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant as Moment};
 
 use http::{Extensions, HeaderMap, HeaderValue, Request};
-use palisade_core::{Deadline, Glance, Head, Protocol};
+use palisade_core::{Deadline, Head, Protocol};
 use tokio::time::Instant;
 
 use crate::{
     alarm::{Due, Nanos},
+    glance::Glance,
     layer::{Settings, TimeHeader},
     refusal::LAYER,
     watch::Bound,

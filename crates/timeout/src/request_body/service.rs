@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
-use palisade_core::{Glance, GrpcCode, Head};
+use palisade_core::{GrpcCode, Head};
 use tower_service::Service;
 
 use super::{
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     alarm::Due,
-    refusal::{Answer, Caller, Refusal},
+    glance::Glance,
+    refusal::{Answer, Refusal},
     watch::{Bound, Watch},
 };
 
@@ -68,13 +69,13 @@ where
             return RequestBodyFuture::new(self.inner.call(request), None);
         }
         let link = Link::new();
-        let Glance { protocol, id, .. } = Glance::at(Head::of(&request));
+        let caller = Glance::at(Head::of(&request)).caller;
         let answer = Answer {
             status: StatusCode::REQUEST_TIMEOUT,
             grpc_code: GrpcCode::DeadlineExceeded,
             tally: self.stalls.0.tally(),
         };
-        let refusal = Refusal::new(answer, Caller { protocol, id });
+        let refusal = Refusal::new(answer, caller);
         let slow = Slow {
             link: link.clone(),
             protocol: refusal.protocol,

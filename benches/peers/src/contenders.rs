@@ -5,7 +5,10 @@ use std::{convert::Infallible, time::Duration};
 use failsafe::{Config, backoff, failure_policy::consecutive_failures};
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
-use palisade::limit_concurrency::LimitConcurrencyLayer;
+use palisade::{
+    key::HeaderKey as BorrowedHeaderKey, limit_concurrency::LimitConcurrencyLayer,
+    limit_rate::LimitRateLayer,
+};
 use tower::{
     Layer, ServiceBuilder,
     limit::{ConcurrencyLimitLayer, RateLimitLayer},
@@ -19,16 +22,17 @@ use tower_resilience_retry::RetryLayer as EnhancedRetryLayer;
 
 use crate::{
     adapters::{AfterError, Budgeted, Failsafe, HeaderKey},
-    inner::{Bare, BareAxum, keyed, plain},
+    inner::{Bare, BareAxum, KEY, keyed, plain},
     row::{Driver, Row},
     settings::{
-        AMPLE, HOUR, bulkhead, circuit_breaker, governor, rate_limiter, rejecting_bulkhead,
+        AMPLE, HOUR, bulkhead, circuit_breaker, governor, quota, rate_limiter, rejecting_bulkhead,
         time_limiter, token_bucket,
     },
 };
 
 const BARE_AXUM: &str = "bare/axum-body";
 const BARE_KEYED: &str = "bare/axum-body+header";
+const GOVERNOR: &str = "tower_governor/header";
 const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
 
 /// Ours stand beside the peer that they are compared with, so that they are measured close in time.
@@ -108,10 +112,14 @@ pub(crate) fn contenders() -> Vec<Row> {
             LimitConcurrencyLayer::new(AMPLE).layer(inner)
         })
         .over(BARE_KEYED),
-        Row::new("tower_governor/header", keyed, |inner: BareAxum| {
-            governor(HeaderKey).layer(inner)
+        Row::new(GOVERNOR, keyed, |inner: BareAxum| governor(HeaderKey).layer(inner))
+            .over(BARE_KEYED),
+        Row::new("palisade/limit-rate", keyed, |inner: BareAxum| {
+            LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)).layer(inner)
         })
-        .over(BARE_KEYED),
+        .over(BARE_KEYED)
+        .bound(Driver::Ready, GOVERNOR, 0.7)
+        .bound(Driver::Shared, GOVERNOR, 0.7),
         Row::new("stack/tower+governor+failsafe", keyed, |inner: BareAxum| {
             ServiceBuilder::new()
                 .layer(TimeoutLayer::new(HOUR))

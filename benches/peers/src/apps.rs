@@ -10,17 +10,23 @@ use axum::{Router, error_handling::HandleErrorLayer, routing::get};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use palisade::limit_concurrency::LimitConcurrencyLayer;
+use palisade::{
+    key::HeaderKey as BorrowedHeaderKey, limit_concurrency::LimitConcurrencyLayer,
+    limit_rate::LimitRateLayer, timeout::TimeoutLayer,
+};
 use tower::{
-    Layer, Service, ServiceBuilder, layer::util::Identity, limit::ConcurrencyLimitLayer,
-    load_shed::LoadShedLayer, timeout::TimeoutLayer,
+    Service, ServiceBuilder, layer::util::Identity, limit::ConcurrencyLimitLayer,
+    load_shed::LoadShedLayer, timeout::TimeoutLayer as TowerTimeoutLayer,
 };
 
 use crate::{
     adapters::{HeaderKey, unavailable},
+    inner::KEY,
     pipe::over_pipe,
     row::{Driver, Row},
-    settings::{AMPLE, HOUR, bulkhead, circuit_breaker, governor, rate_limiter, time_limiter},
+    settings::{
+        AMPLE, HOUR, bulkhead, circuit_breaker, governor, quota, rate_limiter, time_limiter,
+    },
 };
 
 const AXUM: &str = "axum/bare";
@@ -33,15 +39,18 @@ pub(crate) fn apps() -> Vec<Row> {
         axum(AXUM, app),
         axum("axum/bare again", app),
         axum(IDENTITY, || app().layer(Identity::new())),
-        axum("axum/palisade", || app().layer(LimitConcurrencyLayer::new(AMPLE))).bound(
-            Driver::Pipe,
-            IDENTITY,
-            1.12,
-        ),
+        axum("axum/palisade", || {
+            let stack = ServiceBuilder::new()
+                .layer(TimeoutLayer::server(HOUR))
+                .layer(LimitConcurrencyLayer::new(AMPLE))
+                .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)));
+            app().layer(stack)
+        })
+        .bound(Driver::Pipe, IDENTITY, 1.12),
         axum("axum/tower", || {
             let stack = ServiceBuilder::new()
                 .layer(HandleErrorLayer::new(unavailable))
-                .layer(TimeoutLayer::new(HOUR))
+                .layer(TowerTimeoutLayer::new(HOUR))
                 .layer(LoadShedLayer::new())
                 .layer(ConcurrencyLimitLayer::new(AMPLE));
             app().layer(stack)
@@ -49,7 +58,7 @@ pub(crate) fn apps() -> Vec<Row> {
         axum("axum/tower+governor", || {
             let stack = ServiceBuilder::new()
                 .layer(HandleErrorLayer::new(unavailable))
-                .layer(TimeoutLayer::new(HOUR))
+                .layer(TowerTimeoutLayer::new(HOUR))
                 .layer(LoadShedLayer::new())
                 .layer(ConcurrencyLimitLayer::new(AMPLE))
                 .layer(governor(HeaderKey));
@@ -67,11 +76,17 @@ pub(crate) fn apps() -> Vec<Row> {
         Row::named(HYPER, HYPER).driven(Driver::Pipe, || over_pipe(Hello)),
         Row::named("hyper/bare again", HYPER).driven(Driver::Pipe, || over_pipe(Hello)),
         Row::named("hyper/palisade", HYPER)
-            .driven(Driver::Pipe, || over_pipe(LimitConcurrencyLayer::new(AMPLE).layer(Hello)))
+            .driven(Driver::Pipe, || {
+                let stack = ServiceBuilder::new()
+                    .layer(TimeoutLayer::server(HOUR))
+                    .layer(LimitConcurrencyLayer::new(AMPLE))
+                    .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)));
+                over_pipe(stack.service(Hello))
+            })
             .bound(Driver::Pipe, HYPER, 1.10),
         Row::named("hyper/tower", HYPER).driven(Driver::Pipe, || {
             let stack = ServiceBuilder::new()
-                .layer(TimeoutLayer::new(HOUR))
+                .layer(TowerTimeoutLayer::new(HOUR))
                 .layer(LoadShedLayer::new())
                 .layer(ConcurrencyLimitLayer::new(AMPLE));
             over_pipe(stack.service(Hello))

@@ -82,7 +82,7 @@ fn measured(options: &Options, direct: &[Row], served: &[Row], keyed: &[Row]) ->
         let (processes, rounds) = match (options.quick, driver) {
             (true, _) => (2, 5),
             // Each process fills all stores first.
-            (_, Driver::Million | Driver::MillionShared) => (4, 15),
+            (_, Driver::HundredThousand | Driver::Million | Driver::MillionShared) => (4, 15),
             (_, Driver::New) => (3, 5),
             _ => (12, 25),
         };

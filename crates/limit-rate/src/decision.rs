@@ -39,22 +39,6 @@ enum Verdict {
     Never,
 }
 
-/// What is left of a decision without what whoever asked for it knows: two registers, where the whole
-/// would go through memory on the path of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    debt: u64,
-    verdict: Verdict,
-}
-
-impl Outcome {
-    /// The whole again.
-    #[inline]
-    pub(crate) fn of(self, quota: Quota, shift: u8, cost: NonZeroU32) -> Decision {
-        Decision { quota, debt: self.debt, cost, shift, verdict: self.verdict }
-    }
-}
-
 /// The bucket as a virtual schedule.
 ///
 /// The *generic cell rate algorithm* (ITU-T I.371, Annex A, the virtual scheduling form) keeps one
@@ -91,11 +75,6 @@ impl Decision {
     #[inline]
     pub(crate) fn debt(&self) -> u64 {
         self.debt
-    }
-
-    #[inline]
-    pub(crate) fn outcome(&self) -> Outcome {
-        Outcome { debt: self.debt, verdict: self.verdict }
     }
 
     #[inline]

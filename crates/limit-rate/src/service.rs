@@ -104,7 +104,7 @@ where
 
     #[cold]
     #[inline(never)]
-    fn refuse<F>(&self, decision: Decision, head: Head<'_>, now: Instant) -> ResponseFuture<F> {
+    fn refuse<F>(&self, decision: &Decision, head: Head<'_>, now: Instant) -> ResponseFuture<F> {
         self.state.counts.refused.fetch_add(1, Relaxed);
         let rejection = match decision.retry_after() {
             Some(wait) => Rejection::new(QUOTA_EXCEEDED, self.status)
@@ -120,7 +120,7 @@ where
         };
         let rejection = rejection.for_request(head);
         LOG.refused(&rejection, now.into_std());
-        ResponseFuture::refused(rejection, Protocol::of(head), Some(self.told(&decision)))
+        ResponseFuture::refused(rejection, Protocol::of(head), Some(self.told(decision)))
     }
 
     #[cold]
@@ -161,7 +161,7 @@ where
             Verdict::Decided(decision) => {
                 if !decision.allowed() {
                     if !settings.shadow {
-                        return settings.refuse(decision, head, now);
+                        return settings.refuse(&decision, head, now);
                     }
                     settings.state.counts.shadowed.fetch_add(1, Relaxed);
                 }

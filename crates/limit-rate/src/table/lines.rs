@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Decision, Quota,
-    decision::{Outcome, refunded},
+    decision::refunded,
     sync::{AtomicU64, AtomicUsize},
 };
 
@@ -92,16 +92,11 @@ impl Lines {
     /// Takes tokens, if there are enough: one line, one compare-and-swap; a refusal writes nothing.
     #[inline]
     pub(crate) fn take(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Decision {
-        self.outcome(hash, quota, cost, now).of(*quota, self.scale(quota).shift(), cost)
-    }
-
-    #[inline]
-    fn outcome(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Outcome {
         let scale = self.scale(quota);
         let head = word::head(word::Tag::of(hash), scale);
         let home = self.home(hash);
         if let Some(decision) = self.all[home].hit(head, scale, quota, cost, now) {
-            return decision.outcome();
+            return decision;
         }
         self.take_elsewhere(hash, quota, cost, now)
     }
@@ -109,13 +104,12 @@ impl Lines {
     /// As [`take`](Self::take), for a key that is not at home: where that is crowded it is next door.
     #[cold]
     #[inline(never)]
-    fn take_elsewhere(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Outcome {
+    fn take_elsewhere(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Decision {
         let scale = self.scale(quota);
         let head = word::head(word::Tag::of(hash), scale);
         self.all[self.home(hash) ^ 1]
             .hit(head, scale, quota, cost, now)
             .unwrap_or_else(|| self.take_anywhere(hash, *quota, cost, now))
-            .outcome()
     }
 
     /// As [`take`](Self::take), for a key that is new, or was last seen in another scale or long ago.

@@ -7,11 +7,16 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use palisade::{limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer};
-use support::{Bare, PendingOnce, exchange, timers};
+use palisade::{
+    key::{Global, HeaderKey},
+    limit_concurrency::LimitConcurrencyLayer,
+    limit_rate::{LimitRateLayer, Quota},
+    timeout::TimeoutLayer,
+};
+use support::{Bare, KEY, PendingOnce, exchange, exchange_keyed, timers};
 use tower::{
     Layer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer,
     timeout::TimeoutLayer as TowerTimeoutLayer,
@@ -71,5 +76,23 @@ fn timeout(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, limit_concurrency, timeout);
+fn limit_rate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("limit-rate");
+    let mut service = Bare;
+    group.bench_function("bare", |b| b.iter(|| exchange_keyed(&mut service)));
+
+    let ample = Quota::per_second(NonZeroU32::new(1_000_000_000).expect("not zero"));
+    let mut service = LimitRateLayer::new(ample, HeaderKey::new(KEY)).layer(Bare);
+    group.bench_function("palisade, by header", |b| b.iter(|| exchange_keyed(&mut service)));
+
+    let mut service = LimitRateLayer::new(ample, Global).layer(Bare);
+    group.bench_function("palisade, one for all", |b| b.iter(|| exchange(&mut service)));
+
+    let hourly = Quota::per_hour(NonZeroU32::MIN);
+    let mut service = LimitRateLayer::new(hourly, HeaderKey::new(KEY)).layer(Bare);
+    group.bench_function("palisade, refused", |b| b.iter(|| exchange_keyed(&mut service)));
+    group.finish();
+}
+
+criterion_group!(benches, limit_concurrency, limit_rate, timeout);
 criterion_main!(benches);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Empty;
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tower::Service;
@@ -101,9 +101,33 @@ pub(crate) fn exchange<S>(service: &mut S)
 where
     S: Service<Request<()>>,
 {
+    send(service, Request::new(()));
+}
+
+/// The header that says who is asking.
+#[allow(dead_code, reason = "not every bench looks at it")]
+pub(crate) const KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// As [`exchange`], with a request that says who is asking.
+#[allow(dead_code, reason = "not every bench looks at it")]
+#[inline]
+pub(crate) fn exchange_keyed<S>(service: &mut S)
+where
+    S: Service<Request<()>>,
+{
+    let mut request = Request::new(());
+    request.headers_mut().insert(KEY, HeaderValue::from_static("0123456789abcdef"));
+    send(service, request);
+}
+
+#[inline]
+fn send<S>(service: &mut S, request: Request<()>)
+where
+    S: Service<Request<()>>,
+{
     let mut cx = Context::from_waker(Waker::noop());
     assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "not ready");
-    let mut future = pin!(service.call(Request::new(())));
+    let mut future = pin!(service.call(request));
     loop {
         match &future.as_mut().poll(&mut cx) {
             Poll::Ready(answer) => return assert!(answer.is_ok(), "answered with an error"),

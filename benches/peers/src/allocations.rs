@@ -39,12 +39,21 @@ fn per_call(total: u64) -> f64 {
 
 /// Allocations and bytes in a call, by the row's name.
 pub(crate) fn counted(options: &Options) -> Vec<(String, f64, f64)> {
+    counted_with(options.filter.iter().flat_map(|name| ["--filter", name]))
+}
+
+/// Bytes a key takes in a store, and the most that it took while the store grew, by the row's name.
+pub(crate) fn counted_memory() -> Vec<(String, f64, f64)> {
+    counted_with(["--memory"])
+}
+
+fn counted_with<'a>(args: impl IntoIterator<Item = &'a str>) -> Vec<(String, f64, f64)> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let output = Command::new(cargo)
         .args(["run", "--release", "--locked", "--quiet", "--manifest-path", manifest])
         .args(["--bin", "allocations", "--"])
-        .args(options.filter.iter().flat_map(|name| ["--filter", name]))
+        .args(args)
         .output()
         .expect("cargo starts");
     let complaint = String::from_utf8_lossy(&output.stderr);

@@ -10,7 +10,10 @@ use axum::{Router, error_handling::HandleErrorLayer, routing::get};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use palisade::{limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer};
+use palisade::{
+    key::HeaderKey as BorrowedHeaderKey, limit_concurrency::LimitConcurrencyLayer,
+    limit_rate::LimitRateLayer, timeout::TimeoutLayer,
+};
 use tower::{
     Service, ServiceBuilder, layer::util::Identity, limit::ConcurrencyLimitLayer,
     load_shed::LoadShedLayer, timeout::TimeoutLayer as TowerTimeoutLayer,
@@ -18,9 +21,12 @@ use tower::{
 
 use crate::{
     adapters::{HeaderKey, unavailable},
+    inner::KEY,
     pipe::over_pipe,
     row::{Driver, Row},
-    settings::{AMPLE, HOUR, bulkhead, circuit_breaker, governor, rate_limiter, time_limiter},
+    settings::{
+        AMPLE, HOUR, bulkhead, circuit_breaker, governor, quota, rate_limiter, time_limiter,
+    },
 };
 
 const AXUM: &str = "axum/bare";
@@ -36,7 +42,8 @@ pub(crate) fn apps() -> Vec<Row> {
         axum("axum/palisade", || {
             let stack = ServiceBuilder::new()
                 .layer(TimeoutLayer::server(HOUR))
-                .layer(LimitConcurrencyLayer::new(AMPLE));
+                .layer(LimitConcurrencyLayer::new(AMPLE))
+                .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)));
             app().layer(stack)
         })
         .bound(Driver::Pipe, IDENTITY, 1.12),
@@ -72,7 +79,8 @@ pub(crate) fn apps() -> Vec<Row> {
             .driven(Driver::Pipe, || {
                 let stack = ServiceBuilder::new()
                     .layer(TimeoutLayer::server(HOUR))
-                    .layer(LimitConcurrencyLayer::new(AMPLE));
+                    .layer(LimitConcurrencyLayer::new(AMPLE))
+                    .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)));
                 over_pipe(stack.service(Hello))
             })
             .bound(Driver::Pipe, HYPER, 1.10),

@@ -5,7 +5,10 @@ use std::{convert::Infallible, time::Duration};
 use failsafe::{Config, backoff, failure_policy::consecutive_failures};
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
-use palisade::{limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer};
+use palisade::{
+    key::HeaderKey as BorrowedHeaderKey, limit_concurrency::LimitConcurrencyLayer,
+    limit_rate::LimitRateLayer, timeout::TimeoutLayer,
+};
 use tower::{
     Layer, ServiceBuilder,
     limit::{ConcurrencyLimitLayer, RateLimitLayer},
@@ -19,10 +22,10 @@ use tower_resilience_retry::RetryLayer as EnhancedRetryLayer;
 
 use crate::{
     adapters::{AfterError, Budgeted, Failsafe, HeaderKey},
-    inner::{Bare, BareAxum, dressed, keyed, plain},
+    inner::{Bare, BareAxum, KEY, dressed, keyed, plain},
     row::{Driver, Row},
     settings::{
-        AMPLE, HOUR, bulkhead, circuit_breaker, governor, rate_limiter, rejecting_bulkhead,
+        AMPLE, HOUR, bulkhead, circuit_breaker, governor, quota, rate_limiter, rejecting_bulkhead,
         time_limiter, token_bucket,
     },
 };
@@ -30,6 +33,7 @@ use crate::{
 const BARE_AXUM: &str = "bare/axum-body";
 const BARE_DRESSED: &str = "bare/12 headers";
 const BARE_KEYED: &str = "bare/axum-body+header";
+const GOVERNOR: &str = "tower_governor/header";
 const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
 const TIMEOUT: &str = "tower/Timeout";
 
@@ -125,10 +129,14 @@ pub(crate) fn contenders() -> Vec<Row> {
             LimitConcurrencyLayer::new(AMPLE).layer(inner)
         })
         .over(BARE_KEYED),
-        Row::new("tower_governor/header", keyed, |inner: BareAxum| {
-            governor(HeaderKey).layer(inner)
+        Row::new(GOVERNOR, keyed, |inner: BareAxum| governor(HeaderKey).layer(inner))
+            .over(BARE_KEYED),
+        Row::new("palisade/limit-rate", keyed, |inner: BareAxum| {
+            LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)).layer(inner)
         })
-        .over(BARE_KEYED),
+        .over(BARE_KEYED)
+        .bound(Driver::Ready, GOVERNOR, 0.7)
+        .bound(Driver::Shared, GOVERNOR, 0.7),
         Row::new("stack/tower+governor+failsafe", keyed, |inner: BareAxum| {
             ServiceBuilder::new()
                 .layer(TowerTimeoutLayer::new(HOUR))

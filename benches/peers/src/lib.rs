@@ -4,8 +4,8 @@
 //! cargo run --release --manifest-path benches/peers/Cargo.toml
 //! ```
 //!
-//! `contenders` lists the services that are called directly, `apps` those behind an HTTP connection:
-//! a new contender is one entry there. What is measured and how is told in `benches/README.md`.
+//! `contenders` lists the services that are called directly, `apps` those behind an HTTP connection,
+//! `keys` the stores that are asked alone: a new contender is one entry there. What is measured and how is told in `benches/README.md`.
 
 mod adapters;
 mod allocations;
@@ -15,6 +15,7 @@ mod contenders;
 mod drive;
 mod figures;
 mod inner;
+mod keys;
 mod loopback;
 mod measure;
 mod options;
@@ -26,6 +27,7 @@ mod settings;
 mod table;
 
 pub use allocations::count_allocations;
+pub use keys::count_memory;
 pub use loopback::Loopback;
 pub use options::Options;
 pub use report::run;

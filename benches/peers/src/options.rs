@@ -30,6 +30,10 @@ pub struct Options {
 
     #[arg(long, hide = true)]
     pub(crate) calls: Option<u64>,
+
+    /// Of the binary that counts allocations: counts what keys take in memory.
+    #[arg(long, hide = true)]
+    pub memory: bool,
 }
 
 /// What is measured.
@@ -43,6 +47,12 @@ pub(crate) enum Part {
     Instructions,
     /// Allocations and bytes.
     Allocations,
+    /// Time of stores that are asked without a service.
+    Keys,
+    /// What a million keys take in memory.
+    Memory,
+    /// How long a check takes while a million keys are collected.
+    Collecting,
 }
 
 impl Options {

@@ -4,11 +4,12 @@ use std::{fs, time::Duration};
 
 use crate::{
     Options,
-    allocations::counted,
+    allocations::{counted, counted_memory},
     apps::{IDENTITY, apps},
     callgrind,
     contenders::contenders,
     figures::Figures,
+    keys::{Collecting, DRIVERS, Stall, collecting, keyed_checks},
     measure::{Plan, Spread},
     options::Part,
     processes::{all_rounds, print_rounds},
@@ -27,32 +28,47 @@ pub fn run(options: &Options) {
     }
     let counts = options.wants(Part::Instructions) || options.wants(Part::Allocations);
     let rows = |rows, part| {
-        let wanted = counts || options.wants(part);
+        let wanted = (counts && part != Part::Keys) || options.wants(part);
         if wanted { selected(rows, &options.filter) } else { Vec::new() }
     };
     let direct = rows(contenders(), Part::Calls);
     let served = rows(apps(), Part::EndToEnd);
-    let figures = measured(options, &direct, &served);
+    let keyed = rows(keyed_checks(), Part::Keys);
+    let figures = measured(options, &direct, &served, &keyed);
     if !direct.is_empty() {
         print_direct(&figures, &direct);
     }
     if !served.is_empty() {
         print_served(&figures, &served);
     }
-    let rows: Vec<_> = direct.into_iter().chain(served).collect();
+    if !keyed.is_empty() {
+        print_keyed(&figures, &keyed);
+    }
+    let rows: Vec<_> = direct.into_iter().chain(served).chain(keyed).collect();
     if rows.iter().any(|row| !row.bounds.is_empty()) {
         print_bounds(&figures, &rows);
+    }
+    if options.wants(Part::Memory) {
+        print_memory();
+    }
+    if options.wants(Part::Collecting) {
+        print_collecting(if options.quick { 2 } else { 15 });
     }
 }
 
 /// In a process that was started for it.
 fn do_part(options: &Options, driver: Driver) {
     if let Some(rounds) = options.rounds {
-        let rows = if driver == Driver::Pipe { apps() } else { contenders() };
+        let rows = match driver {
+            Driver::Pipe => apps(),
+            driver if DRIVERS.contains(&driver) => keyed_checks(),
+            _ => contenders(),
+        };
         let plan = Plan { rounds, slice: slice(options, driver) };
         print_rounds(&selected(rows, &options.filter), driver, plan);
     } else if let (Some(name), Some(calls)) = (&options.spin, options.calls) {
-        let row = contenders().into_iter().chain(apps()).find(|row| row.name == name);
+        let rows = contenders().into_iter().chain(apps()).chain(keyed_checks());
+        let row = { rows }.find(|row| row.name == name);
         let sample = row.and_then(|row| row.sample(driver));
         let mut sample = sample.expect("a row that can be driven so");
         callgrind::only_this_is_counted(&mut sample, calls);
@@ -60,10 +76,16 @@ fn do_part(options: &Options, driver: Driver) {
 }
 
 /// Times first, while the machine is quietest.
-fn measured(options: &Options, direct: &[Row], served: &[Row]) -> Figures {
+fn measured(options: &Options, direct: &[Row], served: &[Row], keyed: &[Row]) -> Figures {
     let mut figures = Figures::default();
     let mut time = |rows: &[Row], driver: Driver| {
-        let (processes, rounds) = if options.quick { (2, 5) } else { (12, 25) };
+        let (processes, rounds) = match (options.quick, driver) {
+            (true, _) => (2, 5),
+            // Each process fills all stores first.
+            (_, Driver::HundredThousand | Driver::Million | Driver::MillionShared) => (4, 15),
+            (_, Driver::New) => (3, 5),
+            _ => (12, 25),
+        };
         eprintln!("timing {processes} processes with {rounds} rounds, {}", driver.name());
         let plan = Plan { rounds, slice: slice(options, driver) };
         figures.take_rounds(rows, driver, all_rounds(options, driver, processes, plan));
@@ -77,6 +99,11 @@ fn measured(options: &Options, direct: &[Row], served: &[Row]) -> Figures {
     if options.wants(Part::EndToEnd) {
         time(served, Driver::Pipe);
     }
+    if options.wants(Part::Keys) {
+        for driver in DRIVERS {
+            time(keyed, driver);
+        }
+    }
     print_load("after");
     if options.wants(Part::Allocations) {
         eprintln!("counting allocations");
@@ -87,6 +114,7 @@ fn measured(options: &Options, direct: &[Row], served: &[Row]) -> Figures {
         let drivers = [Driver::Ready, Driver::Pipe, Driver::Pending];
         let drivers = if options.quick { &drivers[..2] } else { &drivers };
         figures.count_instructions(direct.iter().chain(served), drivers);
+        figures.count_instructions(keyed.iter(), &[Driver::Hot, Driver::Denied]);
     } else if options.wants(Part::Instructions) {
         println!("no instructions: valgrind is not installed");
     }
@@ -99,6 +127,11 @@ fn slice(options: &Options, driver: Driver) -> Duration {
         (true, _) => 500,
         (false, Driver::Ready | Driver::Pending) => 2000,
         (false, Driver::Shared | Driver::Pipe) => 4000,
+        // About a million keys.
+        (false, Driver::New) => 250_000,
+        // Enough that keys are in the cache which were pushed out of it by other stores' turns.
+        (false, Driver::HundredThousand) => 40_000,
+        (false, _) => 4000,
     })
 }
 
@@ -178,6 +211,90 @@ fn print_served(figures: &Figures, rows: &[Row]) {
             figure(instructions.zip(net).map(|(all, net)| all / (all - net)), 3),
             figure(allocations, 0),
             figure(bytes, 0),
+        ]);
+    }
+    table.print();
+}
+
+fn print_keyed(figures: &Figures, rows: &[Row]) {
+    println!("\nKeyed checks, net:\n");
+    let mut table = Table::new([
+        "store/key",
+        "hot",
+        "1k",
+        "100k",
+        "1M",
+        "new",
+        "denied",
+        "2 threads: hot",
+        "denied",
+        "1M",
+        "instr.: hot",
+        "denied",
+    ]);
+    for row in rows {
+        let net = |driver| figure(figures.net(row, driver).map(|net| net.median), 1);
+        let instructions = |driver| figure(figures.net_instructions(row, driver), 0);
+        let [hot, thousand, hundred, million, new, denied, shared, denied_shared, million_shared] =
+            DRIVERS.map(net);
+        table.row([
+            row.name.to_owned(),
+            hot,
+            thousand,
+            hundred,
+            million,
+            new,
+            denied,
+            shared,
+            denied_shared,
+            million_shared,
+            instructions(Driver::Hot),
+            instructions(Driver::Denied),
+        ]);
+    }
+    table.print();
+}
+
+fn print_memory() {
+    println!("\nA million keys in memory:\n");
+    let mut table = Table::new(["store/key", "bytes a key", "at most"]);
+    for (name, bytes, most) in counted_memory() {
+        table.row([name, figure(Some(bytes), 1), figure(Some(most), 1)]);
+    }
+    table.print();
+}
+
+/// In microseconds.
+fn print_collecting(runs: usize) {
+    println!("\nChecks while a million keys are collected, and as long without, in µs:\n");
+    let mut table = Table::new([
+        "collected by",
+        "ms",
+        "longest: median",
+        "least",
+        "without: median",
+        "least",
+        "p99.9: median",
+        "without",
+    ]);
+    for Collecting { name, runs } in collecting(runs) {
+        let micros = |of: &dyn Fn(&(Duration, [Stall; 2])) -> Duration| -> Vec<f64> {
+            runs.iter().map(|run| of(run).as_secs_f64() * 1e6).collect()
+        };
+        let median = |micros: &Vec<f64>| figure(Some(Spread::of(micros.clone()).median), 1);
+        let least = |micros: &Vec<f64>| figure(micros.iter().copied().reduce(f64::min), 1);
+        let longest = [0, 1].map(|nth| micros(&|(_, stalls)| stalls[nth].longest));
+        let most = [0, 1].map(|nth| micros(&|(_, stalls)| stalls[nth].most));
+        let took = Spread::of(micros(&|(took, _)| *took)).median / 1000.0;
+        table.row([
+            name.to_owned(),
+            figure(Some(took), 1),
+            median(&longest[0]),
+            least(&longest[0]),
+            median(&longest[1]),
+            least(&longest[1]),
+            median(&most[0]),
+            median(&most[1]),
         ]);
     }
     table.print();

@@ -18,6 +18,24 @@ pub(crate) enum Driver {
     Shared,
     /// One request at a time over an in-memory HTTP/1 connection.
     Pipe,
+    /// A store alone, which is asked about one key all the time.
+    Hot,
+    /// … about a thousand keys, in no order.
+    Thousand,
+    /// … about a hundred thousand.
+    HundredThousand,
+    /// … about a million.
+    Million,
+    /// … about a key that it never saw, a million times at most.
+    New,
+    /// … about one key, whose bucket is empty.
+    Denied,
+    /// Two threads ask about one key.
+    HotShared,
+    /// … about one key, whose bucket is empty.
+    DeniedShared,
+    /// … about a million keys.
+    MillionShared,
 }
 
 impl Driver {
@@ -27,6 +45,15 @@ impl Driver {
             Self::Pending => "pending",
             Self::Shared => "shared",
             Self::Pipe => "pipe",
+            Self::Hot => "hot",
+            Self::Thousand => "thousand",
+            Self::HundredThousand => "hundred-thousand",
+            Self::Million => "million",
+            Self::New => "new",
+            Self::Denied => "denied",
+            Self::HotShared => "hot-shared",
+            Self::DeniedShared => "denied-shared",
+            Self::MillionShared => "million-shared",
         }
     }
 }

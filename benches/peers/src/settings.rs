@@ -1,9 +1,10 @@
 //! How the peers are set: with room for every request, else as their documentation suggests.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use axum::body::Body;
 use governor::{clock::QuantaInstant, middleware::NoOpMiddleware};
+use palisade::limit_rate::Quota;
 use tower_governor::{GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor};
 use tower_resilience_bulkhead::BulkheadLayer;
 use tower_resilience_circuitbreaker::{CircuitBreakerLayer, DefaultClassifier};
@@ -26,6 +27,12 @@ pub(crate) fn governor<K: KeyExtractor>(
     let mut quota = GovernorConfigBuilder::default();
     let quota = quota.per_nanosecond(1).burst_size(1 << 30).key_extractor(key).finish();
     GovernorLayer::new(quota.expect("the quota is not zero"))
+}
+
+/// The same for ours.
+pub(crate) fn quota() -> Quota {
+    let [rate, burst] = [1_000_000_000, 1 << 30].map(|n| NonZeroU32::new(n).expect("not zero"));
+    Quota::per_second(rate).with_burst(burst)
 }
 
 pub(crate) fn bulkhead() -> BulkheadLayer {

@@ -75,7 +75,7 @@ impl Bucket {
 /// In nanoseconds, up to 584 years.
 #[inline]
 pub(crate) fn nanos(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, not(palisade_loom)))]

@@ -4,7 +4,14 @@
 use clap::Parser;
 
 fn main() {
-    peers::count_allocations(&peers::Options::parse(), |work| {
+    let options = peers::Options::parse();
+    if options.memory {
+        return peers::count_memory(&|work| {
+            let counted = allocation_counter::measure(work);
+            [counted.bytes_current, i64::try_from(counted.bytes_max).unwrap_or(i64::MAX)]
+        });
+    }
+    peers::count_allocations(&options, |work| {
         let counted = allocation_counter::measure(work);
         (counted.count_total, counted.bytes_total)
     });

@@ -1,4 +1,5 @@
 use std::{
+    hint::select_unpredictable,
     num::NonZeroU32,
     sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
@@ -81,11 +82,11 @@ impl Line {
     /// Looks at all words without a branch, which is faster than to stop early.
     #[inline]
     fn find(&self, head: u64) -> Option<usize> {
-        let mut found = 0_u32;
+        let mut found = WAYS;
         for (way, word) in self.ways.iter().enumerate() {
-            found |= u32::from(word::has_head(word.load(Relaxed), head)) << way;
+            found = select_unpredictable(word::has_head(word.load(Relaxed), head), way, found);
         }
-        (found != 0).then(|| found.trailing_zeros() as usize)
+        (found < WAYS).then_some(found)
     }
 
     /// Looks the line through if that is due, and returns the time that counts here: the stamp if

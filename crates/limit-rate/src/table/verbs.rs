@@ -53,11 +53,14 @@ where
     #[inline]
     fn take(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision {
         let hash = self.hash(key, &window);
-        let now_nanos = self.nanos(now);
-        if self.overrides.any() {
-            return self.lines.take(hash, &self.own(key, hash, &window, now), cost, now_nanos);
-        }
-        self.lines.take(hash, window.as_quota(), cost, now_nanos)
+        let own;
+        let quota = if self.overrides.any() {
+            own = self.own(key, hash, &window, now);
+            &own
+        } else {
+            window.as_quota()
+        };
+        self.lines.take(hash, quota, cost, self.nanos(now))
     }
 
     fn get(&self, key: &K, window: Window, now: Instant) -> Decision {

@@ -1,0 +1,97 @@
+//! How long a check may take while a million keys are collected.
+
+use std::{
+    collections::hash_map::RandomState,
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use governor::clock::QuantaClock;
+
+use super::{
+    MILLION,
+    check::{Below, Key, fill},
+    stores::{Allowance, Governor, Palisade, Store, TokioClock},
+};
+use crate::drive::now;
+
+/// What checks took in one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stall {
+    pub(crate) longest: Duration,
+    /// All but one in a thousand took less.
+    pub(crate) most: Duration,
+}
+
+/// A way to collect.
+#[derive(Debug)]
+pub(crate) struct Collecting {
+    pub(crate) name: &'static str,
+    /// How long it went on, and checks meanwhile, and checks in a run as long without it.
+    pub(crate) runs: Vec<(Duration, [Stall; 2])>,
+}
+
+/// A million keys whose buckets are full again are collected by one thread, while another one checks
+/// keys in no order.
+pub(crate) fn collecting(runs: usize) -> Vec<Collecting> {
+    let repeated = |name, run: &dyn Fn() -> (Duration, [Stall; 2])| Collecting {
+        name,
+        runs: (0..runs).map(|_| run()).collect(),
+    };
+    vec![
+        repeated("governor: retain_recent, shrink_to_fit", &|| {
+            type Store = Governor<IpAddr, RandomState, QuantaClock>;
+            run(&Store::holding(MILLION, Allowance::Ample), |store| {
+                store.retain_recent();
+                store.shrink_to_fit();
+            })
+        }),
+        repeated("palisade: all steps at once", &|| {
+            run(&Palisade::<TokioClock>::impatient(), Palisade::collect_at_once)
+        }),
+        repeated("palisade: its collector, in a second", &|| {
+            run(&Palisade::<TokioClock>::impatient(), Palisade::collect_in_a_second)
+        }),
+    ]
+}
+
+fn run<S: Store<IpAddr>>(store: &S, collect: impl Fn(&S) + Sync) -> (Duration, [Stall; 2]) {
+    fill::<IpAddr>(store, MILLION);
+    let (took, collected) = checked_while(store, || collect(store));
+    let (_, undisturbed) = checked_while(store, || {
+        let began = now();
+        while began.elapsed() < took {
+            thread::yield_now();
+        }
+    });
+    (took, [collected, undisturbed])
+}
+
+/// Checks keys one by one while this goes on, which is told how long it took.
+fn checked_while<S: Store<IpAddr>>(store: &S, work: impl Fn() + Sync) -> (Duration, Stall) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let began = now();
+            work();
+            done.store(true, Ordering::Release);
+            began.elapsed()
+        });
+        let mut checks = Vec::with_capacity(1 << 24);
+        let (mut numbers, mut key) = (Below::new(1, MILLION), IpAddr::nth(0));
+        let mut last = now();
+        while !done.load(Ordering::Acquire) {
+            key.become_nth(numbers.next());
+            std::hint::black_box(store.allows(&key));
+            let after = now();
+            checks.push(after - last);
+            last = after;
+        }
+        let took = worker.join().expect("the collector finishes");
+        checks.sort_unstable();
+        let most = checks[checks.len() - 1 - checks.len() / 1000];
+        (took, Stall { longest: checks[checks.len() - 1], most })
+    })
+}

@@ -51,7 +51,7 @@
 //! }
 //! # }
 //! ```
-#![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../README.md"))]
+#![cfg_attr(all(doctest, feature = "full", feature = "axum"), doc = include_str!("../../../README.md"))]
 #![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../ARCHITECTURE.md"))]
 
 #[cfg(feature = "key")]

@@ -5,12 +5,15 @@ use crate::ExtractKey;
 
 /// Not who is asking, but whom they ask: the upstream of a client, the virtual host of a server.
 ///
-/// The key is the authority of the request's URI (of HTTP/2 the `:authority`), else the `Host` header, in
-/// one spelling for all that means the same (RFC 3986 §6.2):
+/// The key is the authority of the request's URI (of HTTP/2 the `:authority`), else the `Host` header, of
+/// which these spellings are one (RFC 3986 §6.2):
 ///
 /// * in lower case, without userinfo and without the dot that may end a host's full name;
 /// * without a port that is empty or the scheme's own: 80 of `http`, 443 of `https`, and both where the
 ///   scheme is not known, as in most requests that a server is sent.
+///
+/// Percent-escapes and the forms of an IPv6 address are left as they are written: a server that means to
+/// count hosts, rather than spellings, first refuses those it does not serve.
 ///
 /// Any other port is part of the key: on a client it makes another upstream. What a server's clients
 /// write there means nothing to most servers, and would be a name for each of 65,535 buckets: there, take

@@ -67,7 +67,7 @@ impl Bucket {
     }
 
     fn owe(&mut self, debt: u64, now: Instant) {
-        // An `Instant` that is 36 years from the end of time stays where it is, which only delays.
+        // Where a clock can say no later moment, there is nothing left to be counted.
         self.full_at = now.checked_add(Duration::from_nanos(debt)).or(self.full_at);
     }
 }

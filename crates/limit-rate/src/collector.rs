@@ -26,7 +26,8 @@ pub trait Sweep: Send + Sync + 'static {
 /// A task that sweeps a store in small steps while there is a runtime and an owner.
 ///
 /// It is started by whoever first finds a runtime around it, holds its owner weakly, and ends with
-/// the last owner, or when [`Sweep::sweep`] says so. If its runtime ends first, the next
+/// the last owner, or when [`Sweep::sweep`] says so. A runtime without a timer (`enable_time`) it takes for
+/// one with it, and panics there once, as anything does that sleeps. If its runtime ends first, the next
 /// [`start`](Self::start) inside another starts it anew.
 pub struct Collector {
     running: AtomicBool,

@@ -29,10 +29,15 @@ pub(crate) struct State<St> {
     quota: QuotaCell,
     /// Of those without a key. One bucket, in a store since that decides without a lock.
     pub(crate) keyless: TableStore,
-    /// The value of `RateLimit-Policy`, made for this quota.
-    policy: Mutex<(Quota, HeaderValue)>,
+    policy: Policy,
     pub(crate) counts: Counts,
 }
+
+/// The value of `RateLimit-Policy`, made for the layer's quota. On a line of its own: it is locked by
+/// answers that tell it, and the quota beside it is read by all requests.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Policy(Mutex<(Quota, HeaderValue)>);
 
 /// Written by refusals alone, on lines of their own.
 #[derive(Debug, Default)]
@@ -47,12 +52,12 @@ pub(crate) struct Counts {
 pub(crate) const DEFAULT: &str = "default";
 
 impl<St> State<St> {
-    pub(crate) fn new(quota: Quota, store: St) -> Self {
+    pub(crate) fn new(quota: Quota, store: Arc<St>) -> Self {
         Self {
-            store: Arc::new(store),
+            store,
             quota: QuotaCell::new(quota),
-            keyless: TableStore::new().with_capacity(1),
-            policy: Mutex::new((quota, RateLimitHeaders::policy([(DEFAULT, quota)]))),
+            keyless: TableStore::for_one(),
+            policy: Policy(Mutex::new((quota, RateLimitHeaders::policy([(DEFAULT, quota)])))),
             counts: Counts::default(),
         }
     }
@@ -66,11 +71,15 @@ impl<St> State<St> {
         self.quota.set(quota);
     }
 
-    /// The value of `RateLimit-Policy` for a quota, which is nearly always the one it was last.
+    /// The value of `RateLimit-Policy` for a quota, which mostly is the layer's own.
     pub(crate) fn policy(&self, quota: Quota) -> HeaderValue {
-        let mut policy = lock(&self.policy);
+        let render = || RateLimitHeaders::policy([(DEFAULT, quota)]);
+        if quota != self.quota() {
+            return render();
+        }
+        let mut policy = lock(&self.policy.0);
         if policy.0 != quota {
-            *policy = (quota, RateLimitHeaders::policy([(DEFAULT, quota)]));
+            *policy = (quota, render());
         }
         policy.1.clone()
     }
@@ -90,7 +99,8 @@ impl<K: ?Sized, St> Buckets<K, St> {
     /// Changes the quota, from the next request on.
     ///
     /// What clients owe they keep, as time: nobody gets a full bucket by it, and who drew a large burst
-    /// under the old quota waits under a smaller one until all of it is paid back.
+    /// under the old quota waits under a smaller one until all of it is paid back. To let a client begin
+    /// anew there is [`reset`](Self::reset).
     pub fn set_quota(&self, quota: Quota) {
         self.state.set_quota(quota);
     }
@@ -140,7 +150,8 @@ impl<K: ?Sized, St: Store<K>> Buckets<K, St> {
         self.state.store.get(key, self.state.quota().into(), now())
     }
 
-    /// Gives a client a quota of its own, until that moment or for good.
+    /// Gives a client a quota of its own, until that moment or for good. What it owes it keeps, as time,
+    /// unless it is [reset](Self::reset) as well, before.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ impl<K> LimitRateLayer<K> {
         Self {
             settings: Arc::new(Settings {
                 key: Arc::new(key),
-                state: Arc::new(State::new(quota, TableStore::new())),
+                state: Arc::new(State::new(quota, Arc::new(TableStore::new()))),
                 cost: None,
                 missing: Missing::default(),
                 status: StatusCode::TOO_MANY_REQUESTS,
@@ -54,8 +54,9 @@ impl<K, St> LimitRateLayer<K, St> {
         Self { settings: Arc::new(settings) }
     }
 
-    /// Keeps the buckets in this store, which is empty or shared with others that know what they do:
-    /// a key has one bucket in a store, whoever asks.
+    /// Keeps the buckets in this store.
+    ///
+    /// The layer begins anew by it: take the [`handle`](Self::handle) afterwards.
     ///
     /// ```
     /// use palisade_key::Global;
@@ -71,6 +72,13 @@ impl<K, St> LimitRateLayer<K, St> {
     /// ```
     #[must_use]
     pub fn with_store<T>(self, store: T) -> LimitRateLayer<K, T> {
+        self.with_shared_store(Arc::new(store))
+    }
+
+    /// As [`with_store`](Self::with_store), with a store that other layers have too: they then share the
+    /// buckets of the keys that they have in common.
+    #[must_use]
+    pub fn with_shared_store<T>(self, store: Arc<T>) -> LimitRateLayer<K, T> {
         let Settings { key, state, cost, missing, status, headers, shadow } = &*self.settings;
         let state = Arc::new(State::new(state.quota(), store));
         let (key, cost) = (Arc::clone(key), cost.clone());
@@ -82,7 +90,7 @@ impl<K, St> LimitRateLayer<K, St> {
     /// Takes so many tokens for a request instead of one.
     ///
     /// A request that costs more than the burst can never be allowed. It is refused with 400 Bad
-    /// Request and without a word on when to come back.
+    /// Request, over gRPC `INVALID_ARGUMENT`, and without a word on when to come back.
     #[must_use]
     pub fn with_cost(self, cost: impl Fn(Head<'_>) -> NonZeroU32 + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.cost = Some(Arc::new(cost)))
@@ -95,7 +103,8 @@ impl<K, St> LimitRateLayer<K, St> {
         self.with(|settings| settings.missing = missing)
     }
 
-    /// Answers with this status instead of 429 Too Many Requests.
+    /// Answers with this status instead of 429 Too Many Requests; over gRPC it is `RESOURCE_EXHAUSTED`
+    /// all the same.
     ///
     /// # Panics
     ///
@@ -120,8 +129,8 @@ impl<K, St> LimitRateLayer<K, St> {
 
     /// Counts, and refuses nobody: to see what a quota would do before it does it.
     ///
-    /// What would have been refused is [counted apart](Buckets::shadowed). Such a request takes no
-    /// tokens, as it would not have either.
+    /// What would have been refused, also for want of a key, is [counted apart](Buckets::shadowed). Such a
+    /// request takes no tokens, as it would not have either.
     #[must_use]
     pub fn with_shadow(self) -> Self {
         self.with(|settings| settings.shadow = true)

@@ -25,8 +25,8 @@
 //!
 //! A request that is let in: one clock read, one hash of its key, one cache line, one compare-and-swap. A
 //! refusal: the same without the compare-and-swap, a count, and the response. A client that is new: a
-//! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: with any
-//! client [on a quota of its own](Buckets::set), those few that look like it take a lock, and
+//! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: while
+//! clients have [quotas of their own](Buckets::set), those few that look like one of them take a lock, and
 //! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate.
 //!
 //! # Where it stands
@@ -44,7 +44,8 @@
 //! * Requests without a key share one bucket unless [told otherwise](LimitRateLayer::with_missing).
 //! * axum applies a layer to each route, and again for each connection; all of them share one state.
 //! * The [collector](TableStore::with_ttl) is a task that is spawned with the first request inside a
-//!   runtime and ends with the last layer. Where there is none, inserts collect.
+//!   runtime and ends with the last layer. Where there is none, inserts collect. The runtime needs its
+//!   timer (`enable_time`).
 //! * A clock that steps back only delays.
 //!
 //! # Example

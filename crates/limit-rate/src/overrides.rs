@@ -8,15 +8,21 @@ use crate::{
 /// The quotas of single keys, by 128 bits of keyed hash: exact for all that is known of keys here.
 ///
 /// While there are none, asking is one load of a line that nobody writes to. While there are some,
-/// every key asks one bit more; those few whose bit is set take the lock.
+/// every key asks one bit more; those few whose bit is set take the lock: with as many as there may be,
+/// one key in sixteen.
 #[derive(Debug)]
 pub(crate) struct Overrides {
     count: AtomicUsize,
-    /// One bit for each of the map's keys, and 4,096 in all.
-    filter: [AtomicU64; 64],
-    map: Mutex<HashMap<[u64; 2], Override>>,
+    /// A bit for each of the map's keys, and sixteen times as many in all.
+    filter: Box<[AtomicU64]>,
     pub(crate) max: usize,
+    map: Apart<Mutex<HashMap<[u64; 2], Override>>>,
 }
+
+/// On lines of its own, since what stands before it is read with every request.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
 
 #[derive(Clone, Copy, Debug)]
 struct Override {
@@ -34,9 +40,9 @@ impl Overrides {
     pub(crate) fn new(max: usize) -> Self {
         Self {
             count: AtomicUsize::new(0),
-            filter: std::array::from_fn(|_| AtomicU64::new(0)),
-            map: Mutex::new(HashMap::new()),
+            filter: (0..words(max)).map(|_| AtomicU64::new(0)).collect(),
             max,
+            map: Apart(Mutex::new(HashMap::new())),
         }
     }
 
@@ -47,11 +53,13 @@ impl Overrides {
 
     /// The key's own quota. The second half of its hash is only asked for if the first may be known.
     pub(crate) fn of(&self, hash: u64, more: impl FnOnce() -> u64, now: Instant) -> Option<Quota> {
-        let (word, bit) = bit(hash);
+        let (word, bit) = self.bit(hash);
         if self.filter[word].load(Relaxed) & bit == 0 {
             return None;
         }
-        let own = lock(&self.map).get(&[hash, more()]).copied()?;
+        // Not under the lock: how long it takes to hash a key is for its type to say.
+        let key = [hash, more()];
+        let own = lock(&self.map.0).get(&key).copied()?;
         (!own.is_over(now)).then_some(own.quota)
     }
 
@@ -62,7 +70,7 @@ impl Overrides {
         until: Option<Instant>,
         now: Instant,
     ) -> Result<(), TooManyOverrides> {
-        let mut map = lock(&self.map);
+        let mut map = lock(&self.map.0);
         if map.len() >= self.max && !map.contains_key(&key) {
             map.retain(|_, own| !own.is_over(now));
             if map.len() >= self.max {
@@ -71,12 +79,14 @@ impl Overrides {
             }
         }
         map.insert(key, Override { quota, until });
-        self.publish(&map);
+        let (word, bit) = self.bit(key[0]);
+        self.filter[word].fetch_or(bit, Relaxed);
+        self.count.store(map.len(), Relaxed);
         Ok(())
     }
 
     pub(crate) fn remove(&self, key: [u64; 2]) {
-        let mut map = lock(&self.map);
+        let mut map = lock(&self.map.0);
         if map.remove(&key).is_some() {
             self.publish(&map);
         }
@@ -85,7 +95,7 @@ impl Overrides {
     /// Forgets those whose time has passed.
     pub(crate) fn sweep(&self, now: Instant) {
         if self.any() {
-            let mut map = lock(&self.map);
+            let mut map = lock(&self.map.0);
             let before = map.len();
             map.retain(|_, own| !own.is_over(now));
             if map.len() < before {
@@ -96,9 +106,9 @@ impl Overrides {
 
     /// Each word goes from old to new at once, so that a key that stays in is never missed.
     fn publish(&self, map: &HashMap<[u64; 2], Override>) {
-        let mut filter = [0_u64; 64];
+        let mut filter = vec![0_u64; self.filter.len()];
         for [hash, _] in map.keys() {
-            let (word, bit) = bit(*hash);
+            let (word, bit) = self.bit(*hash);
             filter[word] |= bit;
         }
         for (word, bits) in self.filter.iter().zip(filter) {
@@ -106,10 +116,17 @@ impl Overrides {
         }
         self.count.store(map.len(), Relaxed);
     }
+
+    /// From the middle of the hash, of which the table uses the ends.
+    #[allow(clippy::cast_possible_truncation, reason = "what is cut off is masked as well")]
+    fn bit(&self, hash: u64) -> (usize, u64) {
+        ((hash >> 22) as usize & (self.filter.len() - 1), 1 << ((hash >> 16) & 63))
+    }
 }
 
-/// From the middle of the hash, of which the table uses the ends.
-#[allow(clippy::cast_possible_truncation, reason = "six bits each")]
-fn bit(hash: u64) -> (usize, u64) {
-    ((hash >> 24) as usize & 63, 1 << ((hash >> 30) & 63))
+/// How many words of 64 bits the filter has: a power of two.
+fn words(max: usize) -> usize {
+    const MOST: usize = 1 << 20;
+    // To loom each word is another thing that may be read or written in any order.
+    if cfg!(palisade_loom) { 1 } else { (max.min(4 * MOST) / 4).clamp(1, MOST).next_power_of_two() }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use palisade_core::{
-    GuardedBody, Head, Protocol, Reason, Rejection, Unwatched,
+    GrpcCode, GuardedBody, Head, Protocol, Reason, Rejection, Unwatched,
     log::{self, RefusalLog},
 };
 use palisade_key::{Asker, ExtractKey, Missing};
@@ -81,14 +81,14 @@ where
 {
     #[inline]
     fn decide(&self, head: Head<'_>, now: Instant) -> Verdict {
-        let cost = self.cost.as_ref().map_or(NonZeroU32::MIN, |cost| cost(head));
+        let cost = || self.cost.as_ref().map_or(NonZeroU32::MIN, |cost| cost(head));
         let window = Window::from(self.state.quota());
         self.key.with(head, |key| match self.missing.of(key) {
             Asker::Key(key) => {
-                Verdict::Decided(self.state.store.take(key, window, cost, now.into_std()))
+                Verdict::Decided(self.state.store.take(key, window, cost(), now.into_std()))
             }
             Asker::Shared => {
-                Verdict::Decided(self.state.keyless.take(&(), window, cost, now.into_std()))
+                Verdict::Decided(self.state.keyless.take(&(), window, cost(), now.into_std()))
             }
             Asker::Rejected => Verdict::Keyless,
             Asker::Skipped => Verdict::Uncounted,
@@ -108,10 +108,12 @@ where
         self.state.counts.refused.fetch_add(1, Relaxed);
         let rejection = match decision.retry_after() {
             Some(wait) => Rejection::new(QUOTA_EXCEEDED, self.status)
+                // Whatever the status: a client that is told UNAVAILABLE tries again at once.
+                .with_grpc_code(GrpcCode::ResourceExhausted)
                 .with_detail("You have sent too many requests. Please try again later.")
                 .with_retry_after(wait),
             None => Rejection::new(COST_OVER_BURST, StatusCode::BAD_REQUEST)
-                .with_grpc_code(palisade_core::GrpcCode::ResourceExhausted)
+                .with_grpc_code(GrpcCode::InvalidArgument)
                 .with_detail(format!(
                     "This request counts as {}, and at most {} are allowed at once.",
                     decision.cost(),
@@ -157,6 +159,10 @@ where
         let (head, now) = (Head::of(&request), Instant::now());
         let told = match settings.decide(head, now) {
             Verdict::Uncounted => None,
+            Verdict::Keyless if settings.shadow => {
+                settings.state.counts.shadowed.fetch_add(1, Relaxed);
+                None
+            }
             Verdict::Keyless => return settings.refuse_keyless(head, now),
             Verdict::Decided(decision) => {
                 if !decision.allowed() {

@@ -18,6 +18,9 @@ use crate::{Decision, Quota};
 /// assert!(!store.take("alice", window, one, now).allowed());
 /// assert!(store.take("bob", window, one, now).allowed());
 /// ```
+///
+/// A store of your own keeps a [`Bucket`](crate::Bucket) for each key and window, which is where its
+/// decisions come from.
 pub trait Store<K: ?Sized> {
     /// Takes tokens from the key's bucket, if there are enough.
     fn take(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision;
@@ -50,7 +53,11 @@ pub trait Store<K: ?Sized> {
 
     /// Begins the work that goes on behind the store, if it has any and is not at it already. Called
     /// with every request, so it should cost next to nothing.
-    fn start(self: &Arc<Self>) {}
+    fn start(self: &Arc<Self>)
+    where
+        Self: Sized,
+    {
+    }
 
     /// Ends the work that goes on behind the store, as its collector. Buckets still decide.
     fn close(&self);
@@ -115,6 +122,12 @@ pub struct TooManyOverrides {
 }
 
 impl TooManyOverrides {
+    /// For a store of your own that has room for this many.
+    #[must_use]
+    pub const fn new(max: usize) -> Self {
+        Self { max }
+    }
+
     /// How many keys may have one.
     #[must_use]
     pub const fn max(&self) -> usize {

@@ -2,7 +2,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::Ordering::{Acquire, Relaxed},
+        atomic::Ordering::{Acquire, Relaxed, Release},
     },
     time::{Duration, Instant},
 };
@@ -25,7 +25,8 @@ mod word;
 /// The buckets of keys that come by are kept in lines of seven, each bucket in one word; a key's is
 /// in the line that its hash names, or in that line's neighbour. A key that is known costs one hash,
 /// one cache line and one compare-and-swap; a key that is refused is only read, so that who hammers
-/// it disturbs nobody. There are no locks and no allocations.
+/// it disturbs nobody. There are no allocations, and no locks but for
+/// [keys with a quota of their own](crate::Store::set).
 ///
 /// # What it forgets
 ///
@@ -35,10 +36,11 @@ mod word;
 /// of them goes, and its key starts anew with a full one. This is counted, in
 /// [`evicted_live`](Self::evicted_live). At the stated [capacity](Self::with_capacity) it happens to
 /// a few keys in a thousand, and beyond it to more; but a key that has used up its burst is the most
-/// indebted of all and stays refused through a flood of others.
+/// indebted of all, and stays refused through a flood of others that have not.
 ///
-/// With several [windows](crate::Window) each key has several buckets; those of long windows owe more time
-/// and stay longer.
+/// What counts is the time that is owed. So a flood frees a blocked key once each of its own keys owes as
+/// much: with a burst of one that is each that asks once, and with a [window](crate::Window) of a day beside
+/// one of a minute it is the minutes that go first. Where that matters, make room for the flood.
 ///
 /// # Exactness
 ///
@@ -117,6 +119,13 @@ impl TableStore {
     #[must_use]
     pub fn new() -> Self {
         Self::made(Settings::default(), RandomState::default())
+    }
+}
+
+impl TableStore {
+    /// The least there is.
+    pub(crate) fn for_one() -> Self {
+        Self::made(Settings { capacity: 1, ..Settings::default() }, RandomState::default())
     }
 }
 
@@ -221,6 +230,11 @@ impl<S> TableStore<S> {
     #[must_use]
     pub fn evicted_live(&self) -> u64 {
         self.lines.counts.evicted_live.load(Relaxed)
+    }
+
+    /// Ends the collector, at its next step. Buckets still decide.
+    pub fn close(&self) {
+        self.closed.store(true, Release);
     }
 
     /// Starts the collector, unless it runs already, was closed, or there is no runtime here. It

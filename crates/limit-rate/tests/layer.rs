@@ -1,7 +1,7 @@
 //! What the layer does, in paused time.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use http::{HeaderName, Request, Response, StatusCode};
 use palisade_core::{Rejection, Sent};
@@ -253,4 +253,61 @@ async fn the_collector_ends_when_it_is_closed_and_the_buckets_decide_on() {
     tokio::time::sleep(120 * SECOND).await;
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
     assert_eq!(statuses(&layer, || from("ann")).await, [200, 200, 429]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shadow_lets_those_without_a_key_pass_as_well() {
+    let layer = layer().with_missing(Missing::Reject).with_shadow();
+    assert_eq!(statuses(&layer, || Request::new(())).await, [200; 3]);
+    assert_eq!((layer.handle().shadowed(), layer.handle().keyless()), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_status_grpc_is_told_that_a_resource_is_exhausted() {
+    let layer = LimitRateLayer::new("1/h".parse().unwrap(), Global)
+        .with_status(StatusCode::SERVICE_UNAVAILABLE);
+    let grpc = || Request::post("/").header("content-type", "application/grpc").body(()).unwrap();
+    send(&layer, grpc()).await;
+    assert_eq!(header(&send(&layer, grpc()).await, "grpc-status"), Some("8"));
+    let layer = layer.with_cost(|_| NonZeroU32::MAX);
+    let never = send(&layer, grpc()).await;
+    assert_eq!(header(&never, "grpc-status"), Some("3"));
+    assert_eq!(header(&never, "grpc-retry-pushback-ms"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_may_share_a_store_and_with_it_their_clients() {
+    let store = Arc::new(TableStore::new());
+    let layers = [(); 2].map(|()| layer().with_shared_store(Arc::clone(&store)));
+    assert_eq!(statuses(&layers[0], || from("ann")).await, [200]);
+    assert_eq!(statuses(&layers[1], || from("ann")).await, [200, 429]);
+    assert_eq!(statuses(&layers[0], || from("ann")).await, [429]);
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_store_changes_nothing_else() {
+    let layer = layer()
+        .with_missing(Missing::Reject)
+        .with_status(StatusCode::SERVICE_UNAVAILABLE)
+        .with_headers(RateLimitHeaders::Draft)
+        .with_cost(|_| NonZeroU32::new(2).unwrap())
+        .with_store(TableStore::new());
+    assert_eq!(send(&layer, Request::new(())).await.status(), 400);
+    let told = send(&layer, from("ann")).await;
+    assert_eq!(header(&told, "ratelimit"), Some(r#""default";r=0;t=1"#));
+    assert_eq!(send(&layer, from("ann")).await.status(), 503);
+    let shadow = layer.with_shadow().with_store(TableStore::new());
+    assert_eq!(statuses(&shadow, || from("ben")).await, [200; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_or_given_back_is_what_it_costs() {
+    let three = NonZeroU32::new(3).unwrap();
+    let layer = LimitRateLayer::new("10/h".parse().unwrap(), by_client()).with_cost(move |_| three);
+    assert_eq!(statuses(&layer, || Request::new(())).await, [200, 200, 200, 429]);
+    let (buckets, ann): (_, &[u8]) = (layer.handle(), b"ann");
+    assert_eq!(buckets.take(ann, NonZeroU32::new(9).unwrap()).remaining(), 1);
+    buckets.refund(ann, three);
+    assert_eq!(buckets.get(ann).remaining(), 4);
 }

@@ -71,7 +71,7 @@ impl Line {
             if !decision.allowed() {
                 return Some(decision);
             }
-            let next = word::bucket(head, tick + decision.debt());
+            let next = word::bucket(head, tick.wrapping_add(decision.debt()));
             match way.compare_exchange_weak(seen, next, Release, Acquire) {
                 Ok(_) => return Some(decision),
                 Err(changed) => seen = changed,

@@ -116,8 +116,9 @@ impl Lines {
     fn take_anywhere(&self, hash: u64, quota: Quota, cost: NonZeroU32, now: u64) -> Decision {
         let (set, scale) = (Set::of(self, hash), self.scale(&quota));
         let head = word::head(set.tag, scale);
+        let told = now;
         loop {
-            let now = set.refresh(now);
+            let now = set.refresh(told);
             let (at, seen, debt) = match set.find() {
                 Found::Bucket(at, seen) => match set.debt(at, seen, now) {
                     Some(debt) => (at, seen, scale.ceil(debt)),
@@ -133,31 +134,25 @@ impl Lines {
                 Found::Nothing => {
                     let decision = Decision::on(quota, scale.shift(), 0, cost);
                     let full = word::bucket(head, scale.floor(now));
-                    let taken = word::bucket(head, scale.floor(now) + decision.debt());
-                    if !decision.allowed() || self.insert(set, full, taken, now) {
+                    let taken = word::bucket(head, scale.floor(now).wrapping_add(decision.debt()));
+                    if !decision.allowed() {
+                        return decision;
+                    }
+                    if insert(set, full, taken, now) {
+                        // By the time that was told: the line's own may be ahead of it, and one caller's
+                        // wrong clock must not spread.
+                        self.sweep(1, told);
                         return decision;
                     }
                     continue;
                 }
             };
             let decision = Decision::on(quota, scale.shift(), debt, cost);
-            let taken = word::bucket(head, scale.floor(now) + decision.debt());
+            let taken = word::bucket(head, scale.floor(now).wrapping_add(decision.debt()));
             if !decision.allowed() || set.replace(at, seen, taken) {
                 return decision;
             }
         }
-    }
-
-    /// Gives a new key its place, with the tokens taken already. Not if somebody else did.
-    fn insert(&self, set: Set<'_>, full: u64, taken: u64, now: u64) -> bool {
-        let Some((at, claim)) = set.claim(now) else { return false };
-        let Some(left) = set.contest(at, claim) else { return false };
-        let own = left == (at, claim);
-        let made = set.replace(left.0, left.1, if own { taken } else { full });
-        if own && made {
-            self.sweep(1, now);
-        }
-        own && made
     }
 
     /// What a take of one token would be told. Writes nothing.
@@ -190,7 +185,8 @@ impl Lines {
             } else {
                 (word::scale(seen), word::scale(seen).ceil(scale.nanos(left)))
             };
-            let next = word::bucket(word::head(set.tag, scale), scale.floor(now) + left);
+            let next =
+                word::bucket(word::head(set.tag, scale), scale.floor(now).wrapping_add(left));
             if set.replace(at, seen, next) {
                 return;
             }
@@ -223,4 +219,12 @@ impl Lines {
     pub(crate) fn memory(&self) -> usize {
         size_of_val::<[Line]>(&self.all)
     }
+}
+
+/// Gives a new key its place, with the tokens taken already. Not if somebody else did.
+fn insert(set: Set<'_>, full: u64, taken: u64, now: u64) -> bool {
+    let Some((at, claim)) = set.claim(now) else { return false };
+    let Some(left) = set.contest(at, claim) else { return false };
+    let own = left == (at, claim);
+    set.replace(left.0, left.1, if own { taken } else { full }) && own
 }

@@ -261,6 +261,36 @@ fn a_clock_that_jumps_back_only_delays() {
 }
 
 #[test]
+fn a_clock_that_stays_back_gives_nobody_more_than_a_burst() {
+    let (store, now) = store(64);
+    let quota = Quota::per_second(n(5));
+    let ahead = now + 1000 * DAY;
+    assert!(takes(&store, "alice", quota, ahead));
+    for back in [SECOND, 500 * SECOND, DAY] {
+        let then = ahead.checked_sub(back).expect("it is after the beginning");
+        let key = format!("{back:?}");
+        let allowed = (0..20).filter(|_| takes(&store, &key, quota, then)).count();
+        assert!(allowed <= 5, "{allowed} after {back:?}");
+        let allowed = (0..20).filter(|_| takes(&store, "alice", quota, then)).count();
+        assert!(allowed <= 4, "{allowed} after {back:?}");
+    }
+}
+
+/// Only the lines that it touched itself stand still until their time has come.
+#[test]
+fn one_caller_with_a_clock_that_is_ahead_does_not_spread_its_time() {
+    let (store, now) = store(4096);
+    let quota = Quota::per_second(n(1));
+    assert!(takes(&store, "ahead", quota, now + 3600 * SECOND));
+    for key in 0..20_000 {
+        takes(&store, &key.to_string(), quota, now);
+    }
+    let later = now + 5 * SECOND;
+    let refused = (0..20_000).filter(|key| !takes(&store, &key.to_string(), quota, later)).count();
+    assert!(refused < 100, "{refused} of 20,000");
+}
+
+#[test]
 fn two_tables_have_two_seeds() {
     let window = Quota::per_second(n(1)).into();
     let (one, other) = (TableStore::new(), TableStore::new());

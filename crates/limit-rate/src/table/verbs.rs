@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher, Hash},
     num::NonZeroU32,
     sync::Arc,
-    sync::atomic::Ordering::{Acquire, Release},
+    sync::atomic::Ordering::Acquire,
     time::{Duration, Instant},
 };
 
@@ -103,9 +103,8 @@ where
         Self::len(self)
     }
 
-    /// The collector ends at its next step.
     fn close(&self) {
-        self.closed.store(true, Release);
+        Self::close(self);
     }
 }
 

@@ -38,6 +38,7 @@ const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
 const TIMEOUT: &str = "tower/Timeout";
 
 /// Ours stand beside the peer that they are compared with, so that they are measured close in time.
+#[allow(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn contenders() -> Vec<Row> {
     vec![
         Row::new("bare", plain, |inner: Bare| inner),

@@ -127,7 +127,6 @@ fn slice(options: &Options, driver: Driver) -> Duration {
     Duration::from_micros(match (options.quick, driver) {
         (true, _) => 500,
         (false, Driver::Ready | Driver::Pending) => 2000,
-        (false, Driver::Shared | Driver::Pipe) => 4000,
         // Short enough that two threads keep their processors.
         (false, Driver::HotShared | Driver::DeniedShared | Driver::MillionShared) => 300,
         // About a million keys.
@@ -288,7 +287,8 @@ fn print_collecting(runs: usize) {
         "without",
     ]);
     for Collecting { name, runs } in collecting(runs) {
-        let micros = |of: &dyn Fn(&(Duration, [Stall; 2])) -> Duration| -> Vec<f64> {
+        type Of<'a> = &'a dyn Fn(&(Duration, [Stall; 2])) -> Duration;
+        let micros = |of: Of<'_>| -> Vec<f64> {
             runs.iter().map(|run| of(run).as_secs_f64() * 1e6).collect()
         };
         let median = |micros: &Vec<f64>| figure(Some(Spread::of(micros.clone()).median), 1);

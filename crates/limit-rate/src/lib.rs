@@ -129,6 +129,7 @@
 mod bucket;
 mod collector;
 mod decision;
+mod exact;
 pub mod future;
 mod handle;
 mod headers;
@@ -146,6 +147,7 @@ mod table;
 pub use bucket::Bucket;
 pub use collector::{Collector, Sweep};
 pub use decision::Decision;
+pub use exact::{ExactStore, Iter};
 pub use handle::Buckets;
 pub use headers::{RATELIMIT, RATELIMIT_POLICY, RateLimitHeaders};
 pub use layer::LimitRateLayer;

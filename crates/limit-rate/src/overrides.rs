@@ -19,13 +19,13 @@ pub(crate) struct Overrides {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Override {
-    quota: Quota,
-    until: Option<Instant>,
+pub(crate) struct Override {
+    pub(crate) quota: Quota,
+    pub(crate) until: Option<Instant>,
 }
 
 impl Override {
-    fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 }

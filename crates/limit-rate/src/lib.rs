@@ -25,8 +25,8 @@
 //!
 //! A request that is let in: one clock read, one hash of its key, one cache line, one compare-and-swap. A
 //! refusal: the same without the compare-and-swap, a count, and the response. A client that is new: a
-//! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: with any
-//! client [on a quota of its own](Buckets::set), those few that look like it take a lock, and
+//! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: in an
+//! [`ExactStore`] each request takes a lock, and a client that is new is copied; with any client [on a quota of its own](Buckets::set), those few that look like it take a lock, and
 //! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate.
 //!
 //! # Where it stands
@@ -108,8 +108,8 @@
 //!
 //! # Without tower
 //!
-//! [`TableStore`] is usable by itself, with keys of any kind and several windows for each, and so is a
-//! single [`Bucket`]. They are told the time; so that tests can pause it, read it as
+//! [`TableStore`] is usable by itself, with keys of any kind and several windows for each, and so are
+//! [`ExactStore`], which also knows its keys, and a single [`Bucket`]. They are told the time; so that tests can pause it, read it as
 //! `tokio::time::Instant::now().into_std()`.
 //!
 //! ```
@@ -123,12 +123,18 @@
 //! let export = NonZeroU32::new(100).unwrap();
 //! assert_eq!(store.take("blue", Window::new(1, daily), export, now).remaining(), 400);
 //! assert!(store.take("blue", Window::new(0, burst), export, now).is_never());
+//!
+//! // From both, or from none.
+//! let windows = [Window::new(0, burst), Window::new(1, daily)];
+//! assert!(!store.take_all("blue", &windows, export, now).allowed());
+//! assert_eq!(store.get("blue", windows[1], now).remaining(), 400);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
 mod bucket;
 mod collector;
 mod decision;
+mod decisions;
 mod exact;
 pub mod future;
 mod handle;
@@ -147,6 +153,7 @@ mod table;
 pub use bucket::Bucket;
 pub use collector::{Collector, Sweep};
 pub use decision::Decision;
+pub use decisions::Decisions;
 pub use exact::{ExactStore, Iter};
 pub use handle::Buckets;
 pub use headers::{RATELIMIT, RATELIMIT_POLICY, RateLimitHeaders};

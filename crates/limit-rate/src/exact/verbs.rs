@@ -16,7 +16,8 @@ use super::{
     shard::{Hashed, Shard},
 };
 use crate::{
-    Collector, Decision, Store, Sweep, TooManyOverrides, Window,
+    Collector, Decision, Decisions, Store, Sweep, TooManyOverrides, Window,
+    decisions::{self, Windows},
     overrides::Override,
     sync::{MutexGuard, lock},
 };
@@ -68,6 +69,12 @@ where
     fn take(&self, key: &Q, window: Window, cost: NonZeroU32, now: Instant) -> Decision {
         let (mut shard, key) = self.find(key);
         shard.take(&key, &window, cost, now)
+    }
+
+    /// All of them under one lock: nobody else sees a token go that comes back.
+    fn take_all(&self, key: &Q, windows: &[Window], cost: NonZeroU32, now: Instant) -> Decisions {
+        let (mut shard, key) = self.find(key);
+        decisions::take_all(Of { shard: &mut *shard, key }, windows, cost, now)
     }
 
     fn get(&self, key: &Q, window: Window, now: Instant) -> Decision {
@@ -134,6 +141,30 @@ where
     /// The collector ends at its next step.
     fn close(&self) {
         self.closed.store(true, Release);
+    }
+}
+
+/// A key's windows in a shard that is locked.
+struct Of<'a, K, Q: ?Sized> {
+    shard: &'a mut Shard<K>,
+    key: Hashed<'a, Q>,
+}
+
+impl<K, Q> Windows for Of<'_, K, Q>
+where
+    K: Borrow<Q>,
+    Q: Eq + ToOwned<Owned = K> + ?Sized,
+{
+    fn get(&mut self, window: &Window, now: Instant) -> Decision {
+        self.shard.get(&self.key, window, now)
+    }
+
+    fn take(&mut self, window: &Window, cost: NonZeroU32, now: Instant) -> Decision {
+        self.shard.take(&self.key, window, cost, now)
+    }
+
+    fn refund(&mut self, window: &Window, cost: NonZeroU32, now: Instant) {
+        self.shard.refund(&self.key, window, cost, now);
     }
 }
 

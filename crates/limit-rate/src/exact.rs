@@ -51,8 +51,9 @@ mod verbs;
 ///
 /// # What it costs
 ///
-/// A request takes one lock, of up to 64 by its key's hash, and holds it for a look into a map. A key
-/// that is new is copied, with one allocation if it has any. With any key on
+/// A request takes one lock, of up to 64 by its key's hash, and holds it for a look into a map: also a
+/// request that is refused, so that who hammers one key slows those down that share its lock. A key
+/// that is new is copied, which may allocate. With any key on
 /// [a quota of its own](crate::Store::set), those behind the same lock look into a second map.
 ///
 /// # What it forgets

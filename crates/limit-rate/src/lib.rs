@@ -25,9 +25,10 @@
 //!
 //! A request that is let in: one clock read, one hash of its key, one cache line, one compare-and-swap. A
 //! refusal: the same without the compare-and-swap, a count, and the response. A client that is new: a
-//! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: in an
-//! [`ExactStore`] each request takes a lock, and a client that is new is copied; with any client [on a quota of its own](Buckets::set), those few that look like it take a lock, and
-//! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate.
+//! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: with any
+//! client [on a quota of its own](Buckets::set), those few that look like it take a lock,
+//! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate, and over an
+//! [`ExactStore`] every request takes one of many, and a client that is new is copied.
 //!
 //! # Where it stands
 //!

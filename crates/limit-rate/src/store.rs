@@ -43,11 +43,12 @@ pub trait Store<K: ?Sized> {
     ///
     /// # Races
     ///
-    /// A store may decide on each window by itself: it looks at all, and only if all would allow it
-    /// takes from one after another. If somebody else is faster and a later one refuses, it gives
-    /// back to the earlier. For that moment others may be refused by tokens that are given back. Nor
-    /// does it give back what it did not take, but where in that moment the bucket was evicted or
-    /// reset, its quota was changed, or it filled up: then it may have up to so many tokens too many.
+    /// Unless it says otherwise, a store looks at all windows first, and only if all would allow it
+    /// takes from one after another. If somebody else is faster and a later one refuses, what was
+    /// taken from the earlier is given back. Until then others may be refused for want of it. And if
+    /// until then an earlier bucket was evicted, reset, given another quota, or filled up as time went
+    /// by, it gains what it should not: at most the cost, once for each request that loses such a race.
+    ///
     /// An [`ExactStore`](crate::ExactStore) decides on all at once, and has none of this.
     fn take_all(&self, key: &K, windows: &[Window], cost: NonZeroU32, now: Instant) -> Decisions {
         decisions::take_all(Of { store: self, key }, windows, cost, now)

@@ -61,7 +61,14 @@ impl Bucket {
         }
     }
 
-    fn debt(&self, now: Instant) -> u64 {
+    /// Whether it has been full for so long: whoever finds a new one instead finds the same.
+    pub(crate) fn was_full_for(&self, patience: Duration, now: Instant) -> bool {
+        let since = |full_at| now.checked_duration_since(full_at);
+        self.full_at.is_none_or(|full_at| since(full_at).is_some_and(|since| since >= patience))
+    }
+
+    /// In how many nanoseconds it is full.
+    pub(crate) fn debt(&self, now: Instant) -> u64 {
         let ahead = self.full_at.map(|full_at| full_at.saturating_duration_since(now));
         nanos(ahead.unwrap_or_default()).min(2 * LONGEST_FILL)
     }

@@ -72,6 +72,11 @@ impl Decision {
         Self { debt, ..Self::on(quota, shift, debt, cost) }
     }
 
+    /// As [`peek`](Self::peek) of the same bucket, for another cost. Of what was peeked at only.
+    pub(crate) fn with_cost(self, cost: NonZeroU32) -> Self {
+        Self::peek(self.quota, self.shift, self.debt, cost)
+    }
+
     #[inline]
     pub(crate) fn debt(&self) -> u64 {
         self.debt

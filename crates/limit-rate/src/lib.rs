@@ -26,8 +26,9 @@
 //! A request that is let in: one clock read, one hash of its key, one cache line, one compare-and-swap. A
 //! refusal: the same without the compare-and-swap, a count, and the response. A client that is new: a
 //! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: while
-//! clients have [quotas of their own](Buckets::set), those few that look like one of them take a lock, and
-//! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate.
+//! clients have [quotas of their own](Buckets::set), those few that look like one of them take a lock,
+//! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate, and over an
+//! [`ExactStore`] every request takes one of many, and a client that is new is copied.
 //!
 //! # Where it stands
 //!
@@ -109,8 +110,8 @@
 //!
 //! # Without tower
 //!
-//! [`TableStore`] is usable by itself, with keys of any kind and several windows for each, and so is a
-//! single [`Bucket`]. They are told the time; so that tests can pause it, read it as
+//! [`TableStore`] is usable by itself, with keys of any kind and several windows for each, and so are
+//! [`ExactStore`], which also knows its keys, and a single [`Bucket`]. They are told the time; so that tests can pause it, read it as
 //! `tokio::time::Instant::now().into_std()`.
 //!
 //! ```
@@ -124,12 +125,19 @@
 //! let export = NonZeroU32::new(100).unwrap();
 //! assert_eq!(store.take("blue", Window::new(1, daily), export, now).remaining(), 400);
 //! assert!(store.take("blue", Window::new(0, burst), export, now).is_never());
+//!
+//! // From both, or from none.
+//! let windows = [Window::new(0, burst), Window::new(1, daily)];
+//! assert!(!store.take_all("blue", &windows, export, now).allowed());
+//! assert_eq!(store.get("blue", windows[1], now).remaining(), 400);
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
 mod bucket;
 mod collector;
 mod decision;
+mod decisions;
+mod exact;
 pub mod future;
 mod handle;
 mod headers;
@@ -147,6 +155,8 @@ mod table;
 pub use bucket::Bucket;
 pub use collector::{Collector, Sweep};
 pub use decision::Decision;
+pub use decisions::Decisions;
+pub use exact::{ExactStore, Iter};
 pub use handle::Buckets;
 pub use headers::{RATELIMIT, RATELIMIT_POLICY, RateLimitHeaders};
 pub use layer::LimitRateLayer;

@@ -25,13 +25,13 @@ pub(crate) struct Overrides {
 struct Apart<T>(T);
 
 #[derive(Clone, Copy, Debug)]
-struct Override {
-    quota: Quota,
-    until: Option<Instant>,
+pub(crate) struct Override {
+    pub(crate) quota: Quota,
+    pub(crate) until: Option<Instant>,
 }
 
 impl Override {
-    fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 }

@@ -1,6 +1,9 @@
 use std::{error::Error, fmt, num::NonZeroU32, sync::Arc, time::Instant};
 
-use crate::{Decision, Quota};
+use crate::{
+    Decision, Decisions, Quota,
+    decisions::{self, Windows},
+};
 
 /// Where the buckets of all keys are.
 ///
@@ -24,6 +27,35 @@ use crate::{Decision, Quota};
 pub trait Store<K: ?Sized> {
     /// Takes tokens from the key's bucket, if there are enough.
     fn take(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision;
+
+    /// Takes so many tokens from each of the key's windows, or none at all: when any of them refuses,
+    /// none is charged. What those tell that would have allowed it is what is left without.
+    ///
+    /// ```
+    /// use palisade_limit_rate::{Quota, Store, TableStore, Window};
+    /// use std::{num::NonZeroU32, time::Instant};
+    ///
+    /// let (burst, daily): (Quota, Quota) = ("2/s".parse()?, "100/d".parse()?);
+    /// let (store, windows) = (TableStore::new(), [Window::new(0, burst), Window::new(1, daily)]);
+    /// # let now = Instant::now();
+    /// let taken = |_| store.take_all("alice", &windows, NonZeroU32::MIN, now).allowed();
+    /// assert_eq!((0..50).map(taken).filter(|taken| *taken).count(), 2);
+    /// assert_eq!(store.get("alice", windows[1], now).remaining(), 98);
+    /// # Ok::<_, palisade_limit_rate::InvalidQuota>(())
+    /// ```
+    ///
+    /// # Races
+    ///
+    /// Unless it says otherwise, a store looks at all windows first, and only if all would allow it
+    /// takes from one after another. If somebody else is faster and a later one refuses, what was
+    /// taken from the earlier is given back. Until then others may be refused for want of it. And if
+    /// until then an earlier bucket was evicted, reset, given another quota, or filled up as time went
+    /// by, it gains what it should not: at most the cost, once for each request that loses such a race.
+    ///
+    /// An [`ExactStore`](crate::ExactStore) decides on all at once, and has none of this.
+    fn take_all(&self, key: &K, windows: &[Window], cost: NonZeroU32, now: Instant) -> Decisions {
+        decisions::take_all(Of { store: self, key }, windows, cost, now)
+    }
 
     /// What [`take`](Self::take) would say of one token. Takes nothing, writes nothing.
     fn get(&self, key: &K, window: Window, now: Instant) -> Decision;
@@ -68,6 +100,26 @@ pub trait Store<K: ?Sized> {
     /// Whether no bucket is remembered.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// A key's windows in a store that knows one at a time.
+struct Of<'a, K: ?Sized, St: ?Sized> {
+    store: &'a St,
+    key: &'a K,
+}
+
+impl<K: ?Sized, St: Store<K> + ?Sized> Windows for Of<'_, K, St> {
+    fn get(&mut self, window: &Window, now: Instant) -> Decision {
+        self.store.get(self.key, *window, now)
+    }
+
+    fn take(&mut self, window: &Window, cost: NonZeroU32, now: Instant) -> Decision {
+        self.store.take(self.key, *window, cost, now)
+    }
+
+    fn refund(&mut self, window: &Window, cost: NonZeroU32, now: Instant) {
+        self.store.refund(self.key, *window, cost, now);
     }
 }
 

@@ -263,6 +263,8 @@ impl<S> fmt::Debug for TableStore<S> {
     }
 }
 
+#[cfg(all(test, not(palisade_loom)))]
+mod exact_tests;
 #[cfg(all(test, palisade_loom))]
 mod loom_tests;
 #[cfg(all(test, not(palisade_loom)))]

@@ -2,7 +2,11 @@
 //!
 //! `RUSTFLAGS="--cfg palisade_loom" cargo test -p palisade-limit-rate --release --lib`
 
-use std::{num::NonZeroU32, sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::atomic::Ordering::SeqCst,
+    time::{Duration, Instant},
+};
 
 use loom::{sync::Arc, thread};
 
@@ -10,7 +14,10 @@ use super::{
     lines::Lines,
     word::{self, Tag},
 };
-use crate::Quota;
+use crate::{
+    Decision, Quota, Window,
+    decisions::{self, Windows},
+};
 
 const ONE: NonZeroU32 = NonZeroU32::MIN;
 const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
@@ -215,5 +222,48 @@ fn a_key_on_two_plans_at_once_has_one_bucket() {
         let given = takes(&table, ALICE, SINGLE);
         assert_eq!(given + other.join().unwrap(), 1);
         assert_eq!((places(&table, ALICE), table.counts.len()), (1, 1));
+    });
+}
+
+/// One key's two windows, as the first two keys.
+struct Both(Arc<Lines>);
+
+impl Both {
+    const HASHES: [u64; 2] = [ALICE, BOB];
+    const WINDOWS: [Window; 2] = [Window::new(0, SINGLE), Window::new(1, SINGLE)];
+
+    fn hash(window: &Window) -> u64 {
+        Self::HASHES[window.index() as usize]
+    }
+}
+
+impl Windows for Both {
+    fn get(&mut self, window: &Window, _: Instant) -> Decision {
+        self.0.get(Self::hash(window), window.quota(), NOW)
+    }
+
+    fn take(&mut self, window: &Window, cost: NonZeroU32, _: Instant) -> Decision {
+        self.0.take(Self::hash(window), window.as_quota(), cost, NOW)
+    }
+
+    fn refund(&mut self, window: &Window, cost: NonZeroU32, _: Instant) {
+        self.0.refund(Self::hash(window), window.quota(), cost, NOW);
+    }
+}
+
+#[test]
+fn who_is_refused_by_one_window_is_charged_by_none() {
+    let now = tokio::time::Instant::now().into_std();
+    model(move || {
+        let table = table();
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || takes(&table, BOB, SINGLE))
+        };
+        let told = decisions::take_all(Both(Arc::clone(&table)), &Both::WINDOWS, ONE, now);
+        let (all, one) = (u32::from(told.allowed()), other.join().unwrap());
+        assert_eq!(all + one, 1);
+        let left = Both::HASHES.map(|hash| table.get(hash, SINGLE, NOW).remaining());
+        assert_eq!(left, [1 - all, 0]);
     });
 }

@@ -57,6 +57,28 @@ impl Figures {
         Some(Spread::of(self.net_times(row.name, row.base, driver)?))
     }
 
+    /// The least that a round took, over the least of its base: where other work on the machine
+    /// doubles half of the rounds.
+    pub(crate) fn least_net(
+        &self,
+        name: &'static str,
+        base: &'static str,
+        driver: Driver,
+    ) -> Option<f64> {
+        let least = |name| self.times(name, driver)?.iter().copied().reduce(f64::min);
+        Some(least(name)? - least(base)?)
+    }
+
+    /// Ours over the peer's, of the least.
+    pub(crate) fn least_against(&self, row: &Row, bound: &Bound, rows: &[Row]) -> Option<f64> {
+        let peer = rows.iter().find(|row| row.name == bound.peer)?;
+        if bound.driver == Driver::Pipe {
+            return None;
+        }
+        let ours = self.least_net(row.name, row.base, bound.driver)?;
+        Some(ours / self.least_net(peer.name, peer.base, bound.driver)?)
+    }
+
     fn net_times(
         &self,
         name: &'static str,

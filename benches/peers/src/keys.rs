@@ -18,7 +18,7 @@ use self::{
 use crate::row::{Driver, Row};
 
 /// How these are asked.
-pub(crate) const DRIVERS: [Driver; 9] = [
+pub(crate) const DRIVERS: [Driver; 8] = [
     Driver::Hot,
     Driver::Thousand,
     Driver::HundredThousand,
@@ -27,7 +27,6 @@ pub(crate) const DRIVERS: [Driver; 9] = [
     Driver::Denied,
     Driver::HotShared,
     Driver::DeniedShared,
-    Driver::MillionShared,
 ];
 
 const MILLION: u64 = 1_000_000;
@@ -56,10 +55,10 @@ pub(crate) fn keyed_checks() -> Vec<Row> {
         ),
         row::<IpAddr, Governor<IpAddr, RandomState, MonotonicClock>>(SAME_CLOCK, IP),
         row::<IpAddr, Capped<IpAddr>>("moka with a cap/ip", IP),
-        row::<IpAddr, Governor<IpAddr, RandomState, Still>>(NO_CLOCK, IP),
-        row::<IpAddr, Governor<IpAddr, Foldhash, Still>>(NO_CLOCK_FOLDHASH, IP),
-        compared(
-            row::<IpAddr, Palisade<Still>>("palisade, no clock/ip", IP),
+        without_clock::<IpAddr, Governor<IpAddr, RandomState, Still>>(NO_CLOCK, IP),
+        without_clock::<IpAddr, Governor<IpAddr, Foldhash, Still>>(NO_CLOCK_FOLDHASH, IP),
+        compared_in_cache(
+            without_clock::<IpAddr, Palisade<Still>>("palisade, no clock/ip", IP),
             &[NO_CLOCK, NO_CLOCK_FOLDHASH],
         ),
         row::<u64, Nothing>(U64, U64),
@@ -76,6 +75,16 @@ pub(crate) fn keyed_checks() -> Vec<Row> {
     ]
 }
 
+/// Only what fits into the caches: without a clock to wait for, the processor begins the next checks
+/// while it waits for memory, which it cannot do for one request. At a million keys that makes ours
+/// look twice as fast as it is.
+fn without_clock<K: Key, S: Store<K>>(name: &'static str, base: &'static str) -> Row {
+    Row::named(name, base)
+        .driven(Driver::Hot, || hits::<K, S>(1))
+        .driven(Driver::Thousand, || hits::<K, S>(1000))
+        .driven(Driver::Denied, refusals::<K, S>)
+}
+
 fn row<K: Key, S: Store<K>>(name: &'static str, base: &'static str) -> Row {
     Row::named(name, base)
         .driven(Driver::Hot, || hits::<K, S>(1))
@@ -86,16 +95,20 @@ fn row<K: Key, S: Store<K>>(name: &'static str, base: &'static str) -> Row {
         .driven(Driver::Denied, refusals::<K, S>)
         .driven(Driver::HotShared, || hits_from_two::<K, S>(1))
         .driven(Driver::DeniedShared, refusals_from_two::<K, S>)
-        .driven(Driver::MillionShared, || hits_from_two::<K, S>(MILLION))
 }
 
+const IN_CACHE: [(Driver, f64); 2] = [(Driver::Hot, 0.6), (Driver::Thousand, 0.55)];
+const BEYOND: [(Driver, f64); 2] = [(Driver::HundredThousand, 0.5), (Driver::Million, 0.75)];
+
 fn compared(row: Row, peers: &[&'static str]) -> Row {
-    let bounds = [
-        (Driver::Hot, 0.6),
-        (Driver::Thousand, 0.55),
-        (Driver::HundredThousand, 0.5),
-        (Driver::Million, 0.75),
-    ];
-    let all = peers.iter().flat_map(|peer| bounds.map(|(driver, at_most)| (driver, peer, at_most)));
-    all.fold(row, |row, (driver, peer, at_most)| row.bound(driver, peer, at_most))
+    let row = compared_in_cache(row, peers);
+    peers.iter().fold(row, |row, peer| bounded(row, peer, BEYOND))
+}
+
+fn compared_in_cache(row: Row, peers: &[&'static str]) -> Row {
+    peers.iter().fold(row, |row, peer| bounded(row, peer, IN_CACHE))
+}
+
+fn bounded(row: Row, peer: &'static str, bounds: [(Driver, f64); 2]) -> Row {
+    bounds.into_iter().fold(row, |row, (driver, at_most)| row.bound(driver, peer, at_most))
 }

@@ -18,7 +18,7 @@ use self::{
 use crate::row::{Driver, Row};
 
 /// How these are asked.
-pub(crate) const DRIVERS: [Driver; 9] = [
+pub(crate) const DRIVERS: [Driver; 8] = [
     Driver::Hot,
     Driver::Thousand,
     Driver::HundredThousand,
@@ -27,7 +27,6 @@ pub(crate) const DRIVERS: [Driver; 9] = [
     Driver::Denied,
     Driver::HotShared,
     Driver::DeniedShared,
-    Driver::MillionShared,
 ];
 
 const MILLION: u64 = 1_000_000;
@@ -96,7 +95,6 @@ fn row<K: Key, S: Store<K>>(name: &'static str, base: &'static str) -> Row {
         .driven(Driver::Denied, refusals::<K, S>)
         .driven(Driver::HotShared, || hits_from_two::<K, S>(1))
         .driven(Driver::DeniedShared, refusals_from_two::<K, S>)
-        .driven(Driver::MillionShared, || hits_from_two::<K, S>(MILLION))
 }
 
 const IN_CACHE: [(Driver, f64); 2] = [(Driver::Hot, 0.6), (Driver::Thousand, 0.55)];

@@ -82,7 +82,7 @@ fn measured(options: &Options, direct: &[Row], served: &[Row], keyed: &[Row]) ->
         let (processes, rounds) = match (options.quick, driver) {
             (true, _) => (2, 5),
             // Each process fills all stores first.
-            (_, Driver::HundredThousand | Driver::Million | Driver::MillionShared) => (4, 15),
+            (_, Driver::HundredThousand | Driver::Million) => (4, 15),
             (_, Driver::New) => (3, 5),
             (_, Driver::HotShared | Driver::DeniedShared) => (4, 25),
             _ => (12, 25),
@@ -128,7 +128,7 @@ fn slice(options: &Options, driver: Driver) -> Duration {
         (true, _) => 500,
         (false, Driver::Ready | Driver::Pending) => 2000,
         // Short enough that two threads keep their processors.
-        (false, Driver::HotShared | Driver::DeniedShared | Driver::MillionShared) => 300,
+        (false, Driver::HotShared | Driver::DeniedShared) => 300,
         // About a million keys.
         (false, Driver::New) => 250_000,
         // Enough that keys are in the cache which were pushed out of it by other stores' turns.
@@ -230,7 +230,6 @@ fn print_keyed(figures: &Figures, rows: &[Row]) {
         "denied",
         "2 threads: hot",
         "2: denied",
-        "2: 1M",
         "instr.: hot",
         "denied",
     ]);
@@ -239,13 +238,11 @@ fn print_keyed(figures: &Figures, rows: &[Row]) {
             let median = figure(figures.net(row, driver).map(|net| net.median), 0);
             let least = figure(figures.least_net(row.name, row.base, driver), 0);
             // Of two threads the least is a run in which they met the least.
-            let two =
-                matches!(driver, Driver::HotShared | Driver::DeniedShared | Driver::MillionShared);
+            let two = matches!(driver, Driver::HotShared | Driver::DeniedShared);
             if two || median == least { median } else { format!("{median}, {least}") }
         };
         let instructions = |driver| figure(figures.net_instructions(row, driver), 0);
-        let [hot, thousand, hundred, million, new, denied, two_hot, two_denied, two_million] =
-            DRIVERS.map(net);
+        let [hot, thousand, hundred, million, new, denied, two_hot, two_denied] = DRIVERS.map(net);
         table.row([
             row.name.to_owned(),
             hot,
@@ -256,7 +253,6 @@ fn print_keyed(figures: &Figures, rows: &[Row]) {
             denied,
             two_hot,
             two_denied,
-            two_million,
             instructions(Driver::Hot),
             instructions(Driver::Denied),
         ]);
@@ -285,6 +281,7 @@ fn print_collecting(runs: usize) {
         "least",
         "p99.9: median",
         "without",
+        "checks",
     ]);
     for Collecting { name, runs } in collecting(runs) {
         type Of<'a> = &'a dyn Fn(&(Duration, [Stall; 2])) -> Duration;
@@ -295,6 +292,8 @@ fn print_collecting(runs: usize) {
         let least = |micros: &Vec<f64>| figure(micros.iter().copied().reduce(f64::min), 1);
         let longest = [0, 1].map(|nth| micros(&|(_, stalls)| stalls[nth].longest));
         let most = [0, 1].map(|nth| micros(&|(_, stalls)| stalls[nth].most));
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let counts = runs.iter().map(|(_, stalls)| stalls[0].checks as f64);
         let took = Spread::of(micros(&|(took, _)| *took)).median / 1000.0;
         table.row([
             name.to_owned(),
@@ -305,6 +304,7 @@ fn print_collecting(runs: usize) {
             least(&longest[1]),
             median(&most[0]),
             median(&most[1]),
+            figure(Some(Spread::of(counts).median), 0),
         ]);
     }
     table.print();

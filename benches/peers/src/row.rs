@@ -34,8 +34,6 @@ pub(crate) enum Driver {
     HotShared,
     /// … about one key, whose bucket is empty.
     DeniedShared,
-    /// … about a million keys.
-    MillionShared,
 }
 
 impl Driver {
@@ -53,7 +51,6 @@ impl Driver {
             Self::Denied => "denied",
             Self::HotShared => "hot-shared",
             Self::DeniedShared => "denied-shared",
-            Self::MillionShared => "million-shared",
         }
     }
 }

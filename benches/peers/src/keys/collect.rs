@@ -14,6 +14,7 @@ use super::{
     MILLION,
     check::{Below, Key, fill},
     stores::{Allowance, Governor, Palisade, Store, TokioClock},
+    stores::{Collected, PATIENCE},
 };
 use crate::drive::now;
 
@@ -23,10 +24,11 @@ pub(crate) struct Stall {
     pub(crate) longest: Duration,
     /// All but one in a thousand took less.
     pub(crate) most: Duration,
+    /// How many there were. Of a thousand or fewer, `most` is the longest.
+    pub(crate) checks: usize,
 }
 
 /// A way to collect.
-#[derive(Debug)]
 pub(crate) struct Collecting {
     pub(crate) name: &'static str,
     /// How long it went on, and checks meanwhile, and checks in a run as long without it.
@@ -43,27 +45,46 @@ pub(crate) fn collecting(runs: usize) -> Vec<Collecting> {
     vec![
         repeated("governor: retain_recent, shrink_to_fit", &|| {
             type Store = Governor<IpAddr, RandomState, QuantaClock>;
-            run(&Store::holding(MILLION, Allowance::Ample), |store| {
-                store.retain_recent();
-                store.shrink_to_fit();
-            })
+            run(
+                || Store::holding(MILLION, Allowance::Ample),
+                |store: &Store| {
+                    store.retain_recent();
+                    store.shrink_to_fit();
+                },
+            )
         }),
         repeated("palisade: all steps at once", &|| {
-            run(&Palisade::<TokioClock>::impatient(), Palisade::collect_at_once)
+            run(Palisade::<TokioClock>::impatient, Palisade::collect_at_once)
         }),
         repeated("palisade: its collector, in a second", &|| {
-            run(&Palisade::<TokioClock>::impatient(), Palisade::collect_in_a_second)
+            run(Palisade::<TokioClock>::impatient, Palisade::collect_in_a_second)
         }),
     ]
 }
 
-fn run<S: Store<IpAddr>>(store: &S, collect: impl Fn(&S) + Sync) -> (Duration, [Stall; 2]) {
-    fill::<IpAddr>(store, MILLION);
-    let (took, collected) = checked_while(store, || collect(store));
-    let (_, undisturbed) = checked_while(store, || {
+/// What is collected has to be there first, and to be gone in the end: else nothing was measured.
+fn run<S: Collected>(make: impl Fn() -> S, collect: impl Fn(&S) + Sync) -> (Duration, [Stall; 2]) {
+    let filled = || {
+        let store = make();
+        fill::<IpAddr>(&store, MILLION);
+        #[allow(clippy::disallowed_methods, reason = "a bench waits for real time to pass")]
+        thread::sleep(PATIENCE + PATIENCE / 4);
+        let known = store.known();
+        assert!(known > 950_000, "{known} keys are no million");
+        store
+    };
+    let store = filled();
+    let (took, collected) = checked_while(&store, || {
+        collect(&store);
+    });
+    let left = store.known();
+    assert!(left < 900_000, "{left} keys are left");
+    // Not the same store: keys that are gone are new again.
+    let store = filled();
+    let (_, undisturbed) = checked_while(&store, || {
         let began = now();
         while began.elapsed() < took {
-            thread::yield_now();
+            std::hint::spin_loop();
         }
     });
     (took, [collected, undisturbed])
@@ -92,6 +113,6 @@ fn checked_while<S: Store<IpAddr>>(store: &S, work: impl Fn() + Sync) -> (Durati
         let took = worker.join().expect("the collector finishes");
         checks.sort_unstable();
         let most = checks[checks.len() - 1 - checks.len() / 1000];
-        (took, Stall { longest: checks[checks.len() - 1], most })
+        (took, Stall { longest: checks[checks.len() - 1], most, checks: checks.len() })
     })
 }

@@ -1,5 +1,7 @@
 use std::{
+    collections::hash_map::RandomState,
     hash::{BuildHasher, Hash},
+    net::IpAddr,
     num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
@@ -146,12 +148,33 @@ where
     }
 }
 
-/// Filled and collected at once: a bucket that is full again may go.
+/// A store that forgets.
+pub(super) trait Collected: Store<IpAddr> {
+    /// How many keys it knows.
+    fn known(&self) -> usize;
+}
+
+impl Collected for Governor<IpAddr, RandomState, QuantaClock> {
+    fn known(&self) -> usize {
+        self.len()
+    }
+}
+
+impl<C: Time> Collected for Palisade<C> {
+    fn known(&self) -> usize {
+        self.table.len()
+    }
+}
+
+/// How long a bucket is kept that is full again: long enough to fill the store, since inserting
+/// collects too.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
 impl<C: Time> Palisade<C> {
     pub(super) fn impatient() -> Self {
         let table = TableStore::new()
             .with_capacity(usize::try_from(super::MILLION).expect("fits in memory"))
-            .with_ttl(Duration::ZERO)
+            .with_ttl(PATIENCE)
             .with_sweep_interval(Duration::from_secs(1));
         Self { table: Arc::new(table), quota: quota(), clock: C::begun() }
     }

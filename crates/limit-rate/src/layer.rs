@@ -90,7 +90,7 @@ impl<K, St> LimitRateLayer<K, St> {
     /// Takes so many tokens for a request instead of one.
     ///
     /// A request that costs more than the burst can never be allowed. It is refused with 400 Bad
-    /// Request, over gRPC `INVALID_ARGUMENT`, and without a word on when to come back.
+    /// Request, over gRPC `RESOURCE_EXHAUSTED`, and without a word on when to come back.
     #[must_use]
     pub fn with_cost(self, cost: impl Fn(Head<'_>) -> NonZeroU32 + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.cost = Some(Arc::new(cost)))

@@ -113,7 +113,7 @@ where
                 .with_detail("You have sent too many requests. Please try again later.")
                 .with_retry_after(wait),
             None => Rejection::new(COST_OVER_BURST, StatusCode::BAD_REQUEST)
-                .with_grpc_code(GrpcCode::InvalidArgument)
+                .with_grpc_code(GrpcCode::ResourceExhausted)
                 .with_detail(format!(
                     "This request counts as {}, and at most {} are allowed at once.",
                     decision.cost(),

@@ -271,7 +271,7 @@ async fn whatever_the_status_grpc_is_told_that_a_resource_is_exhausted() {
     assert_eq!(header(&send(&layer, grpc()).await, "grpc-status"), Some("8"));
     let layer = layer.with_cost(|_| NonZeroU32::MAX);
     let never = send(&layer, grpc()).await;
-    assert_eq!(header(&never, "grpc-status"), Some("3"));
+    assert_eq!(header(&never, "grpc-status"), Some("8"));
     assert_eq!(header(&never, "grpc-retry-pushback-ms"), None);
 }
 

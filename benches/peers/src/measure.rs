@@ -25,7 +25,9 @@ pub(crate) fn rounds(samples: &mut [Sample], plan: Plan) -> Vec<Times> {
     for round in 0..plan.rounds {
         for row in (0..rows).map(|nth| (round + nth) % rows) {
             let elapsed = samples[row](calls[row]);
-            times[row].push(elapsed.as_nanos() as f64 / calls[row] as f64);
+            let failed = elapsed == Duration::MAX;
+            let time = elapsed.as_nanos() as f64 / calls[row] as f64;
+            times[row].push(if failed { f64::NAN } else { time });
         }
     }
     times
@@ -37,6 +39,9 @@ fn calls_in(slice: Duration, sample: &mut Sample) -> u64 {
     loop {
         let elapsed = sample(calls);
         if elapsed >= slice / 2 {
+            if elapsed == Duration::MAX {
+                return calls;
+            }
             let wanted = u128::from(calls) * slice.as_nanos() / elapsed.as_nanos();
             return u64::try_from(wanted).unwrap_or(calls).max(1);
         }
@@ -54,7 +59,11 @@ pub(crate) struct Spread {
 
 impl Spread {
     pub(crate) fn of(seen: impl IntoIterator<Item = f64>) -> Self {
-        let mut seen: Vec<_> = seen.into_iter().collect();
+        // Where a round failed there is no number.
+        let mut seen: Vec<_> = seen.into_iter().filter(|seen| !seen.is_nan()).collect();
+        if seen.is_empty() {
+            return Self { low: f64::NAN, median: f64::NAN, high: f64::NAN };
+        }
         seen.sort_by(f64::total_cmp);
         let at = |quarter: usize| seen[(seen.len() - 1) * quarter / 4];
         Self { low: at(1), median: at(2), high: at(3) }

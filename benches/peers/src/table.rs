@@ -46,6 +46,7 @@ pub(crate) const NOTHING: &str = "–";
 pub(crate) fn figure(value: Option<f64>, decimals: usize) -> String {
     // Adding zero makes a negative zero positive.
     let scale = 10_f64.powi(i32::try_from(decimals).unwrap_or(0));
-    let rounded = value.map(|value| (value * scale).round() / scale + 0.0);
+    let rounded =
+        value.filter(|value| !value.is_nan()).map(|value| (value * scale).round() / scale + 0.0);
     rounded.map_or_else(|| NOTHING.to_owned(), |value| format!("{value:.decimals$}"))
 }

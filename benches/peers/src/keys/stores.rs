@@ -188,11 +188,14 @@ impl<C: Time> Palisade<C> {
     }
 
     /// As its own task does it. That is left to a runtime of this thread.
-    pub(super) fn collect_in_a_second(&self) {
+    pub(super) fn collect_in_steps(&self) {
         let runtime = Builder::new_current_thread().enable_time().build();
         runtime.expect("a runtime can be made").block_on(async {
             self.table.start();
-            tokio::time::sleep(Duration::from_millis(1200)).await;
+            let ends = tokio::time::Instant::now() + Duration::from_secs(10);
+            while self.table.len() > 350_000 && tokio::time::Instant::now() < ends {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         });
     }
 }

@@ -120,8 +120,8 @@ impl<K, St> LimitRateLayer<K, St> {
 
     /// Tells clients with each answer how they stand. Refusals tell it in any case.
     ///
-    /// Two headers, of which one is allocated for each answer. An answer that has them already, from
-    /// another limit further in, keeps those.
+    /// It costs a short lock and several allocations for each answer. An answer that has them already,
+    /// from another limit further in, keeps those.
     #[must_use]
     pub fn with_headers(self, headers: RateLimitHeaders) -> Self {
         self.with(|settings| settings.headers = headers)

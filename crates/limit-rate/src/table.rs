@@ -164,9 +164,10 @@ impl<S> TableStore<S> {
     /// Lets the collector leave buckets that are full where they are for so long; ten seconds unless
     /// set. At most 36 years.
     ///
-    /// No client can tell. A key that comes back within this time is found where it was, which is
-    /// faster than to be given a place, and [`len`](Self::len) counts it meanwhile. A place that is
-    /// needed for another key is taken in any case.
+    /// A key that comes back within this time is found where it was, which is faster than to be given a
+    /// place, and [`len`](Self::len) counts it meanwhile. A place that is needed for another key is taken
+    /// in any case. No client can tell while this is minutes: much longer times make all ticks coarser,
+    /// and quotas of many thousands a second slower than they say.
     #[must_use]
     pub fn with_ttl(self, min_ttl: Duration) -> Self {
         Self::made(Settings { min_ttl, ..self.settings }, self.hasher)

@@ -64,6 +64,7 @@
 //! # });
 //! ```
 
+mod backoff;
 mod body;
 mod deadline;
 mod details;
@@ -78,6 +79,7 @@ mod rejection_error;
 mod render;
 mod wire;
 
+pub use backoff::{Backoff, Delays, Jitter, Rng};
 pub use body::{BodyRule, End, Guard, GuardedBody};
 pub use deadline::Deadline;
 pub use grpc::GrpcCode;

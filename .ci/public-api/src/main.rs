@@ -10,7 +10,8 @@ use std::{
 };
 
 /// Folder under `crates/`, and the library's name.
-const PUBLISHED: [(&str, &str); 6] = [
+const PUBLISHED: [(&str, &str); 7] = [
+    ("breaker", "palisade_breaker"),
     ("core", "palisade_core"),
     ("key", "palisade_key"),
     ("limit-concurrency", "palisade_limit_concurrency"),

@@ -1,0 +1,258 @@
+//! What changes a circuit's state.
+//!
+//! Under a lock, which nothing else takes: calls that are let through or counted never do. Whoever holds
+//! it writes first what belongs to the new state, and then the word, by which others see both. Probes are
+//! counted in the word without it, so a change away from half-open may find the word changed, and begins
+//! again.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::Ordering::{Acquire, Relaxed},
+    time::Instant,
+};
+
+use palisade_core::Rng;
+
+use super::{Circuit, clock, window::Sums, word::Word};
+use crate::{
+    Cause, Mode, State, Transition,
+    sync::{MutexGuard, lock},
+};
+
+/// As many transitions are remembered. A circuit changes twice each time that it was open for seconds, so
+/// who reads them within a minute misses none.
+const REMEMBERED: usize = 32;
+
+/// What only changes of state read and write.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    /// How often it opened in short order.
+    attempt: u32,
+    /// In nanoseconds.
+    closed_since: u64,
+    rng: Rng,
+    sequence: u64,
+    transitions: VecDeque<Transition>,
+}
+
+impl Cold {
+    pub(crate) fn new(rng: Rng) -> Self {
+        Self { attempt: 0, closed_since: 0, rng, sequence: 0, transitions: VecDeque::new() }
+    }
+}
+
+impl Circuit {
+    fn cold(&self) -> MutexGuard<'_, Cold> {
+        lock(&self.back.cold)
+    }
+
+    /// Opens the circuit if it is time to.
+    pub(super) fn judge(&self, generation: u32, now: u64) {
+        if let Some(cause) = self.reason_to_open(now) {
+            self.trip(generation, now, cause);
+        }
+    }
+
+    fn reason_to_open(&self, now: u64) -> Option<Cause> {
+        let trip = self.back.policy.trip;
+        if trip.consecutive.is_some_and(|most| self.window.consecutive.load(Acquire) >= most) {
+            return Some(Cause::Consecutive);
+        }
+        let (rate, slow) = (trip.rate, trip.slow.map(|(_, share)| share));
+        if rate.is_none() && slow.is_none() {
+            return None;
+        }
+        let place = self.front.clock.place(now);
+        let is_enough =
+            |sums: &Sums| [rate, slow].iter().flatten().all(|share| share.is_enough(sums.calls));
+        let mut sums = self.window.sums(place);
+        if !is_enough(&sums) && sums.failed + sums.slow > 0 {
+            self.window.arm(place, &self.back.counts.past);
+            // Those that did not meet the bit are counted by now.
+            sums = self.window.sums(place);
+        }
+        if is_enough(&sums) {
+            self.window.disarm(place);
+        }
+        if rate.is_some_and(|share| share.is_reached(sums.failed, sums.calls)) {
+            return Some(Cause::Rate);
+        }
+        slow.is_some_and(|share| share.is_reached(sums.slow, sums.calls)).then_some(Cause::Slow)
+    }
+
+    #[cold]
+    fn trip(&self, generation: u32, now: u64, cause: Cause) {
+        let mut cold = self.cold();
+        let word = self.word();
+        let forced = matches!(word.mode(), Mode::ForcedOpen | Mode::ForcedClosed);
+        if word.generation() != generation || word.state() != State::Closed || forced {
+            return;
+        }
+        let decay = clock::nanos(self.back.policy.decay);
+        let healthy = now.saturating_sub(cold.closed_since).checked_div(decay).unwrap_or(u64::MAX);
+        cold.attempt = cold.attempt.saturating_sub(u32::try_from(healthy).unwrap_or(u32::MAX));
+        let opened = self.open(&mut cold, word, now, cause);
+        debug_assert!(opened, "a closed circuit's word is written under the lock alone");
+        drop(cold);
+        self.wake();
+    }
+
+    /// A call came when the open circuit's time was over: it is the first probe. `None` if another was.
+    pub(super) fn half_open(&self, word: Word, now: u64) -> Option<Word> {
+        let mut cold = self.cold();
+        if self.word() != word || now < self.front.open_until.load(Relaxed) {
+            return None;
+        }
+        self.lease(now);
+        let next = word.next(State::HalfOpen).issue();
+        if !self.swap(word, next) {
+            return None;
+        }
+        self.log(&mut cold, word, next, Cause::OpenTimeOver, now);
+        drop(cold);
+        self.wake();
+        Some(next)
+    }
+
+    /// The lease of all probes in flight is over: they have failed.
+    #[cold]
+    pub(super) fn expire(&self, word: Word, now: u64) {
+        let mut cold = self.cold();
+        if self.word() != word || !self.is_lease_over(word, now) {
+            return;
+        }
+        let expired = word.expire();
+        let changed = if expired.verdict(self.back.policy.probes) == Some(false) {
+            // Since then, not since somebody came by: whoever comes late finds it half-open again.
+            let over = self.front.lease_until.load(Relaxed);
+            self.open(&mut cold, word, over, Cause::LeaseOver)
+        } else {
+            self.swap(word, expired)
+        };
+        drop(cold);
+        if changed {
+            self.back.counts.past.failed.fetch_add(word.in_flight().into(), Relaxed);
+            self.wake();
+        }
+    }
+
+    /// The probes have shown whether all is well. Returns whether the word was still that one.
+    pub(super) fn decide(&self, word: Word, well: bool, now: u64) -> bool {
+        let mut cold = self.cold();
+        let decided = if well {
+            self.close(&mut cold, word, word.next(State::Closed), Cause::ProbesPassed, now)
+        } else {
+            self.open(&mut cold, word, now, Cause::ProbesFailed)
+        };
+        drop(cold);
+        if decided {
+            self.wake();
+        }
+        decided
+    }
+
+    fn open(&self, cold: &mut Cold, word: Word, at: u64, cause: Cause) -> bool {
+        let delay = self.back.policy.open.delay(cold.attempt, &mut cold.rng);
+        // Nobody reads it before the word says that it is open.
+        self.front.open_until.store(at.saturating_add(clock::nanos(delay)), Relaxed);
+        let next = word.next(State::Open);
+        if !self.swap(word, next) {
+            return false;
+        }
+        cold.attempt = cold.attempt.saturating_add(1);
+        self.back.counts.opened.fetch_add(1, Relaxed);
+        self.log(cold, word, next, cause, at);
+        true
+    }
+
+    fn close(&self, cold: &mut Cold, word: Word, next: Word, cause: Cause, now: u64) -> bool {
+        self.window.clear(&self.back.counts.past);
+        if !self.swap(word, next) {
+            return false;
+        }
+        cold.closed_since = now;
+        self.log(cold, word, next, cause, now);
+        true
+    }
+
+    fn log(&self, cold: &mut Cold, before: Word, after: Word, cause: Cause, at: u64) {
+        cold.sequence += 1;
+        if cold.transitions.len() == REMEMBERED {
+            cold.transitions.pop_front();
+        }
+        cold.transitions.push_back(Transition {
+            sequence: cold.sequence,
+            from: before.effective(),
+            to: after.effective(),
+            mode: after.mode(),
+            cause,
+            at: self.front.clock.instant(at),
+        });
+    }
+
+    /// Lays a mode over the circuit, or takes it away with [`Mode::Automatic`].
+    ///
+    /// Calls that are in flight count as they would have, unless the state has changed.
+    pub fn set_mode(&self, mode: Mode, now: Instant) {
+        let now = self.front.clock.nanos(now);
+        let mut cold = self.cold();
+        loop {
+            let word = self.word();
+            if word.mode() == mode {
+                return;
+            }
+            let with_mode = word.with_mode(mode);
+            let changed = match (mode, word.state()) {
+                (Mode::ForcedClosed, State::Open | State::HalfOpen) => {
+                    let next = with_mode.next(State::Closed);
+                    self.close(&mut cold, word, next, Cause::Operator, now)
+                }
+                (Mode::ForcedOpen, State::HalfOpen) => {
+                    self.front.open_until.store(now, Relaxed);
+                    self.set(&mut cold, word, with_mode.next(State::Open), now)
+                }
+                _ => self.set(&mut cold, word, with_mode, now),
+            };
+            if changed {
+                break;
+            }
+        }
+        drop(cold);
+        self.wake();
+    }
+
+    fn set(&self, cold: &mut Cold, word: Word, next: Word, now: u64) -> bool {
+        let set = self.swap(word, next);
+        if set {
+            self.log(cold, word, next, Cause::Operator, now);
+        }
+        set
+    }
+
+    /// Begins anew: automatic, closed, with an empty window, and no opening remembered.
+    ///
+    /// What is in flight is late.
+    pub fn reset(&self, now: Instant) {
+        let now = self.front.clock.nanos(now);
+        let mut cold = self.cold();
+        cold.attempt = 0;
+        loop {
+            let word = self.word();
+            let next = word.with_mode(Mode::Automatic).next(State::Closed);
+            if self.close(&mut cold, word, next, Cause::Operator, now) {
+                break;
+            }
+        }
+        drop(cold);
+        self.wake();
+    }
+
+    /// The circuit's transitions after the one of that number, oldest first. 0 is before the first.
+    ///
+    /// The last 32 are remembered. Whoever has missed some sees it by their numbers.
+    #[must_use]
+    pub fn transitions(&self, after: u64) -> Vec<Transition> {
+        let cold = self.cold();
+        cold.transitions.iter().filter(|transition| transition.sequence > after).copied().collect()
+    }
+}

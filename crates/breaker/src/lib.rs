@@ -41,14 +41,21 @@
 mod circuit;
 mod policy;
 mod probes;
+mod refused;
+mod share;
 mod state;
+mod stats;
 mod sync;
 mod ticket;
+mod transition;
 mod trip;
 
 pub use circuit::Circuit;
 pub use policy::Policy;
 pub use probes::{InvalidProbes, Probes};
-pub use state::{Cause, Mode, Readiness, Refused, State, Stats, Transition};
+pub use refused::Refused;
+pub use state::{Mode, Readiness, State};
+pub use stats::Stats;
 pub use ticket::{Signal, Ticket};
+pub use transition::{Cause, Transition};
 pub use trip::{InvalidTrip, Trip};

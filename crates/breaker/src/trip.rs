@@ -1,5 +1,7 @@
 use std::{error::Error, fmt, time::Duration};
 
+use crate::share::Share;
+
 /// What opens a circuit: too many failures of many calls, in a row, or too many slow calls.
 ///
 /// ```
@@ -36,22 +38,10 @@ pub struct Trip {
     window: Option<Duration>,
 }
 
-/// So many of the calls in the window, of which there are enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Share {
-    /// In millionths: exact for what people write, which a binary fraction is not.
-    millionths: u32,
-    min: u32,
-}
-
-/// With fewer calls, a rate is chance: of 20 calls that fail one time in ten, ten fail once in 140,000
-/// windows, of 5 three do in every 117th.
-const MIN: u32 = 20;
-
 /// More cannot be counted in each window.
 const MOST: u32 = 1 << 24;
 
-/// Long enough for [`MIN`] calls of two a second, short enough to forget an outage.
+/// Long enough for 20 calls of two a second, short enough to forget an outage.
 const WINDOW: Duration = Duration::from_secs(10);
 
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -235,27 +225,6 @@ impl Default for Trip {
 
 const fn is_window(window: Duration) -> bool {
     window.as_nanos() >= SHORTEST.as_nanos() && window.as_nanos() <= LONGEST.as_nanos()
-}
-
-impl Share {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in (0, 1]")]
-    const fn checked(share: f64) -> Option<Self> {
-        if !(share > 0.0 && share <= 1.0) {
-            return None;
-        }
-        let millionths = (share * 1e6 + 0.5) as u32;
-        Some(Self { millionths: if millionths == 0 { 1 } else { millionths }, min: MIN })
-    }
-
-    /// Whether so many of these calls are too many.
-    pub(crate) fn is_reached(self, part: u64, calls: u64) -> bool {
-        self.is_enough(calls)
-            && part.saturating_mul(1_000_000) >= calls.saturating_mul(self.millionths.into())
-    }
-
-    pub(crate) fn is_enough(self, calls: u64) -> bool {
-        calls >= u64::from(self.min)
-    }
 }
 
 /// This is no trip: a value is out of bounds.

@@ -23,7 +23,7 @@ impl Decisions {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Decision> {
+    pub fn iter(&self) -> impl Iterator<Item = &Decision> + Clone {
         self.first.iter().flatten().chain(&self.more)
     }
 

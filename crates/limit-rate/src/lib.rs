@@ -133,6 +133,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod asked;
 mod bucket;
 mod collector;
 mod decision;
@@ -144,13 +145,17 @@ mod headers;
 mod layer;
 #[cfg(all(test, not(palisade_loom)))]
 mod model;
+mod offenders;
 mod overrides;
 mod quota;
 mod quota_cell;
 mod service;
+mod several;
+mod state;
 mod store;
 mod sync;
 mod table;
+mod told;
 
 pub use bucket::Bucket;
 pub use collector::{Collector, Sweep};
@@ -160,6 +165,7 @@ pub use exact::{ExactStore, Iter};
 pub use handle::Buckets;
 pub use headers::{RATELIMIT, RATELIMIT_POLICY, RateLimitHeaders};
 pub use layer::LimitRateLayer;
+pub use offenders::Offender;
 pub use quota::{InvalidQuota, Quota};
 pub use service::{COST_OVER_BURST, LimitRate, QUOTA_EXCEEDED, ResponseBody};
 pub use store::{Store, TooManyOverrides, Window};

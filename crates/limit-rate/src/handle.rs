@@ -38,9 +38,9 @@ impl<K: ?Sized, St> Buckets<K, St> {
     }
 
     /// The same for each window, the first one first.
-    pub fn windows(&self) -> impl Iterator<Item = Self> {
-        let all = 0..self.state.windows().count();
-        all.map(|window| Self { window, ..self.clone() })
+    pub fn windows(&self) -> impl Iterator<Item = Self> + use<K, St> {
+        let (all, first) = (0..self.state.windows().count(), self.clone());
+        all.map(move |window| Self { window, ..first.clone() })
     }
 
     /// The window's name: `default`, unless it was given one.

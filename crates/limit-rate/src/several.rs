@@ -76,8 +76,8 @@ where
             .then(|| Told::of(&self.state, &asked, &decisions));
         Ok(match self.charge_when.clone() {
             Some(when) if allowed => {
-                let (state, charge) = (Arc::clone(&self.state), Charge::charge::<K::Key>);
-                Some(After::Charge(Charge { when, state, key, asked, cost, charge, told }))
+                let (state, apply) = (Arc::clone(&self.state), Charge::charge::<K::Key>);
+                Some(After::Charge(Charge { when, state, key, asked, cost, apply, told }))
             }
             _ => told.map(After::Tell),
         })

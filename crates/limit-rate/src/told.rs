@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// What is done with the answer to a request.
+#[allow(clippy::large_enum_variant, reason = "it is boxed as a whole")]
 pub(crate) enum After<K, St> {
     Tell(Told),
     Charge(Charge<K, St>),
@@ -66,7 +67,7 @@ pub(crate) struct Charge<K, St> {
     pub(crate) asked: Asked,
     pub(crate) cost: NonZeroU32,
     /// A pointer, so that the future need not know what the store is asked with.
-    pub(crate) charge: fn(&Self, Instant) -> Decisions,
+    pub(crate) apply: fn(&Self, Instant) -> Decisions,
     /// If nothing is charged.
     pub(crate) told: Option<Told>,
 }
@@ -91,7 +92,7 @@ impl<O, St> Charge<O, St> {
     fn of(mut self, parts: &mut response::Parts) {
         if (self.when)(parts) {
             let now = tokio::time::Instant::now().into_std();
-            let decisions = (self.charge)(&self, now);
+            let decisions = (self.apply)(&self, now);
             if self.told.is_some() {
                 self.told = Some(Told::of(&self.state, &self.asked, &decisions));
             }

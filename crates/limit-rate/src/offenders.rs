@@ -82,6 +82,8 @@ impl Offenders {
         self.hasher.hash_one(key)
     }
 
+    #[cold]
+    #[inline(never)]
     pub(crate) fn refused<K: Hash + ?Sized>(&self, key: &K, now: Instant) {
         let id = self.id(key);
         if let Some(mut summary) = self.try_lock() {

@@ -72,6 +72,14 @@ async fn code_and_message_stand_in_the_details_too() {
 }
 
 #[tokio::test]
+async fn members_are_metadata() {
+    let words = ["burst", "daily"].map(str::to_owned);
+    let status = told(rejection().with_member("violated-policies", words)).await;
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["violated-policies"], "burst,daily");
+}
+
+#[tokio::test]
 async fn without_a_hint_there_is_no_retry_info() {
     let details: ErrorDetails = told(rejection()).await.get_error_details();
     assert_eq!(details.error_info().unwrap().reason, "TOO_SLOW_2");

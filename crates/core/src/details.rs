@@ -31,10 +31,15 @@ fn status(rejection: &Rejection) -> Message {
     status.message(3, &any("RequestInfo", &request))
 }
 
-/// `google.rpc.ErrorInfo { string reason = 1; string domain = 2; }`, the reason in its upper case.
+/// `google.rpc.ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }`,
+/// the reason in its upper case.
 fn error_info(rejection: &Rejection) -> Message {
     let reason = rejection.reason().as_str().to_ascii_uppercase().replace('-', "_");
-    Message::default().text(1, &reason).text(2, "palisade")
+    let info = Message::default().text(1, &reason).text(2, "palisade");
+    // A map is a list of messages with a key and a value.
+    rejection.members().fold(info, |info, (name, words)| {
+        info.message(3, &Message::default().text(1, name).text(2, &words.join(",")))
+    })
 }
 
 /// `google.protobuf.Any { string type_url = 1; bytes value = 2; }`

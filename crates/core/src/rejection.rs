@@ -26,6 +26,7 @@ struct Inner {
     retry_after: Option<Duration>,
     detail: Option<Cow<'static, str>>,
     source: Option<Arc<dyn Error + Send + Sync>>,
+    members: Vec<(&'static str, Vec<String>)>,
     sent: Sent,
     id: Id,
     at: SystemTime,
@@ -48,6 +49,7 @@ impl Rejection {
             retry_after: None,
             detail: None,
             source: None,
+            members: Vec::new(),
             sent: Sent::No,
             id: Id::random(),
             at: SystemTime::now(),
@@ -100,6 +102,30 @@ impl Rejection {
         self.with(|inner| inner.source = Some(Arc::from(source.into())))
     }
 
+    /// Tells the client's program a list of words under this name, in place of one that was there.
+    ///
+    /// It is an extension member of the problem document (RFC 9457 §3.2), and over gRPC an entry of
+    /// `ErrorInfo.metadata`, where the words are joined by commas.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use palisade_core::{Protocol, Reason, Rejection};
+    ///
+    /// const QUOTA: Reason = Reason::new("quota-exceeded");
+    /// let rejection = Rejection::new(QUOTA, StatusCode::TOO_MANY_REQUESTS)
+    ///     .with_member("violated-policies", ["daily".to_owned()]);
+    /// let body = rejection.render(Protocol::Http).into_body();
+    /// assert!(body.ends_with(br#","violated-policies":["daily"]}"#));
+    /// ```
+    #[must_use]
+    pub fn with_member(self, name: &'static str, words: impl IntoIterator<Item = String>) -> Self {
+        let words = words.into_iter().collect();
+        self.with(|inner| {
+            inner.members.retain(|(known, _)| *known != name);
+            inner.members.push((name, words));
+        })
+    }
+
     /// Says whether the request had reached the inner service.
     #[must_use]
     pub fn with_sent(self, sent: Sent) -> Self {
@@ -137,6 +163,11 @@ impl Rejection {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// What the client's program is told beyond the rest: lists of words, by name.
+    pub fn members(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        self.0.members.iter().map(|(name, words)| (*name, words.as_slice()))
     }
 
     /// Whether the request had reached the inner service.
@@ -189,7 +220,7 @@ impl Rejection {
     ///   [`grpc-retry-pushback-ms`](https://github.com/grpc/proposal/blob/master/A6-client-retries.md)
     ///   and no body, which is a trailers-only answer; in `grpc-status-details-bin` the
     ///   [error details](https://google.aip.dev/193) `ErrorInfo` (the reason in upper case, domain
-    ///   `palisade`), `RetryInfo` and `RequestInfo` (the id).
+    ///   `palisade`, the [members](Self::with_member)), `RetryInfo` and `RequestInfo` (the id).
     ///
     /// The rejection itself is in the response's extensions.
     #[must_use]
@@ -221,6 +252,7 @@ impl fmt::Debug for Rejection {
             .field("id", &self.id())
             .field("at", &self.at())
             .field("detail", &self.0.detail)
+            .field("members", &self.0.members)
             .field("source", &self.0.source)
             .finish()
     }

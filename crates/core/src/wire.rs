@@ -60,7 +60,20 @@ fn write_problem(rejection: &Rejection, json: &mut String) -> fmt::Result {
     title(reason, json)?;
     write!(json, r#"","status":{},"detail":""#, rejection.status().as_u16())?;
     write!(Escaped(json), "{rejection}")?;
-    write!(json, r#"","instance":"urn:uuid:{}"}}"#, rejection.id())
+    write!(json, r#"","instance":"urn:uuid:{}""#, rejection.id())?;
+    for (name, words) in rejection.members() {
+        json.push_str(",\"");
+        write!(Escaped(json), "{name}")?;
+        json.push_str("\":[");
+        for (nth, word) in words.iter().enumerate() {
+            json.push_str(if nth == 0 { "\"" } else { ",\"" });
+            write!(Escaped(json), "{word}")?;
+            json.push('"');
+        }
+        json.push(']');
+    }
+    json.push('}');
+    Ok(())
 }
 
 /// Writes what may stand between the quotes of a JSON string (RFC 8259 §7).
@@ -241,6 +254,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_word_of_a_member_arrives_as_it_was(words: Vec<String>) {
+            let rejection = rejection().with_member("words", words.clone()).with_member("no", []);
+            let json = text(rejection.respond(Protocol::Http));
+            let problem: serde_json::Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&problem["words"], &serde_json::json!(words));
+            prop_assert_eq!(&problem["no"], &serde_json::json!([]));
+        }
+
         #[test]
         fn any_detail_arrives_as_it_was(detail: String) {
             let rejection = rejection().with_detail(detail.clone());

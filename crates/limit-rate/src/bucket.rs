@@ -47,6 +47,15 @@ impl Bucket {
         decision
     }
 
+    /// Takes tokens also where there are not enough, for what has happened already. The bucket then owes
+    /// them; but never more than it can hold, however much is charged. Told is what
+    /// [`take`](Self::take) would have said, with the times that follow from what is owed now.
+    pub fn charge(&mut self, quota: Quota, cost: NonZeroU32, now: Instant) -> Decision {
+        let decision = Decision::charged(quota, 0, self.debt(now), cost);
+        self.owe(decision.debt(), now);
+        decision
+    }
+
     /// What [`take`](Self::take) would say of one token, without taking it.
     #[must_use]
     pub fn get(&self, quota: Quota, now: Instant) -> Decision {

@@ -67,6 +67,18 @@ impl Decision {
         decision
     }
 
+    /// As [`on`](Self::on), but taken in any case: a refusal is then of what the bucket is now.
+    ///
+    /// A bucket never owes more than one that was emptied and drawn from once more.
+    pub(crate) fn charged(quota: Quota, shift: u8, debt: u64, cost: NonZeroU32) -> Self {
+        let decision = Self::on(quota, shift, debt, cost);
+        if decision.allowed() {
+            return decision;
+        }
+        let most = debt.max(2 * decision.fill());
+        Self { debt: debt.saturating_add(decision.charge()).min(most), ..decision }
+    }
+
     /// As [`on`](Self::on), but nothing is taken.
     pub(crate) fn peek(quota: Quota, shift: u8, debt: u64, cost: NonZeroU32) -> Self {
         Self { debt, ..Self::on(quota, shift, debt, cost) }

@@ -23,7 +23,7 @@ impl Decisions {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Decision> {
+    pub fn iter(&self) -> impl Iterator<Item = &Decision> + Clone {
         self.first.iter().flatten().chain(&self.more)
     }
 
@@ -63,6 +63,12 @@ impl Decisions {
     }
 }
 
+impl From<Decision> for Decisions {
+    fn from(only: Decision) -> Self {
+        Self { first: [Some(only), None, None, None], more: Vec::new() }
+    }
+}
+
 impl fmt::Debug for Decisions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
@@ -84,18 +90,24 @@ pub(crate) fn take_all(
     cost: NonZeroU32,
     now: Instant,
 ) -> Decisions {
-    let mut told = Decisions::default();
-    if let [only] = windows {
-        told.push(of.take(only, cost, now));
+    let Some((first, others)) = windows.split_first() else { return Decisions::default() };
+    let mut looked = Decisions::default();
+    for window in others {
+        looked.push(of.get(window, now).with_cost(cost));
+    }
+    // Who is refused further on must not take from the first meanwhile: others would go without.
+    let first = if looked.allowed() {
+        of.take(first, cost, now)
+    } else {
+        of.get(first, now).with_cost(cost)
+    };
+    let refused = !(looked.allowed() && first.allowed());
+    let mut told = Decisions::from(first);
+    looked.iter().for_each(|decision| told.push(*decision));
+    if refused {
         return told;
     }
-    for window in windows {
-        told.push(of.get(window, now).with_cost(cost));
-    }
-    if !told.allowed() {
-        return told;
-    }
-    for (at, window) in windows.iter().enumerate() {
+    for (at, window) in windows.iter().enumerate().skip(1) {
         let decision = of.take(window, cost, now);
         told.set(at, decision);
         // Somebody else was here since it was looked at.

@@ -8,28 +8,32 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response};
+use http::Response;
 use http_body::Body;
 use palisade_core::{BodyRule, GuardedBody, Protocol, Rejection};
 use pin_project::pin_project;
 
-use crate::{RATELIMIT, RATELIMIT_POLICY, ResponseBody};
+use crate::{
+    ResponseBody, TableStore,
+    told::{After, Told},
+};
 
 /// The answer to a request: the inner service's, or at once a refusal.
 ///
 /// # Cancel safety
 ///
-/// Dropping it loses nothing. The tokens were taken when the request was let in.
+/// Dropping it loses nothing. The tokens were taken when the request was let in; what is charged only
+/// [when its answer is known](crate::LimitRateLayer::charge_when) is not, if that is not waited for.
 ///
 /// # Panics
 ///
 /// When it is polled again after it was ready.
 #[pin_project]
-pub struct ResponseFuture<F> {
+pub struct ResponseFuture<F, K = (), St = TableStore> {
     #[pin]
     state: State<F>,
-    /// What the answer tells its client. Boxed, since most answers tell nothing.
-    told: Option<Box<Told>>,
+    /// What is done with the answer. Boxed, since mostly that is nothing.
+    after: Option<Box<After<K, St>>>,
 }
 
 #[pin_project(project = StateProj)]
@@ -38,35 +42,19 @@ enum State<F> {
     Refused { rejection: Option<Rejection>, protocol: Protocol },
 }
 
-/// How a client stands, as header fields.
-pub(crate) struct Told {
-    pub(crate) limit: HeaderValue,
-    pub(crate) policy: HeaderValue,
-}
-
-impl Told {
-    /// What a limit further in has told stays: it may be why the request was refused.
-    fn tell(self, headers: &mut HeaderMap) {
-        if !headers.contains_key(RATELIMIT) && !headers.contains_key(RATELIMIT_POLICY) {
-            headers.insert(RATELIMIT, self.limit);
-            headers.insert(RATELIMIT_POLICY, self.policy);
-        }
-    }
-}
-
-impl<F> ResponseFuture<F> {
+impl<F, K, St> ResponseFuture<F, K, St> {
     #[inline]
-    pub(crate) fn admitted(future: F, told: Option<Told>) -> Self {
-        Self { state: State::Admitted(future), told: told.map(Box::new) }
+    pub(crate) fn admitted(future: F, after: Option<After<K, St>>) -> Self {
+        Self { state: State::Admitted(future), after: after.map(Box::new) }
     }
 
     pub(crate) fn refused(rejection: Rejection, protocol: Protocol, told: Option<Told>) -> Self {
         let state = State::Refused { rejection: Some(rejection), protocol };
-        Self { state, told: told.map(Box::new) }
+        Self { state, after: told.map(|told| Box::new(After::Tell(told))) }
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, K, St, B, E> Future for ResponseFuture<F, K, St>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes>,
@@ -76,7 +64,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut polled = match this.state.project() {
+        let polled = match this.state.project() {
             // Nobody watches the body, whatever the rule.
             StateProj::Admitted(future) => {
                 GuardedBody::guard_polled(future.poll(cx), BodyRule::ByStatus, || None)
@@ -86,16 +74,17 @@ where
                 Poll::Ready(Ok(rejection.respond(*protocol).map(GuardedBody::own)))
             }
         };
-        if let Poll::Ready(Ok(response)) = &mut polled
-            && let Some(told) = this.told.take()
+        if this.after.is_some()
+            && polled.is_ready()
+            && let Some(after) = this.after.take()
         {
-            told.tell(response.headers_mut());
+            return polled.map_ok(|response| after.of(response));
         }
         polled
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F, K, St> fmt::Debug for ResponseFuture<F, K, St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Admitted(_) => "Admitted",

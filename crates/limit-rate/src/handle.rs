@@ -1,99 +1,68 @@
 use std::{
+    collections::HashMap,
     fmt,
+    hash::{BuildHasher, Hash},
     marker::PhantomData,
     num::NonZeroU32,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Instant,
 };
 
-use http::HeaderValue;
-
 use crate::{
-    Decision, Quota, RateLimitHeaders, Store, TableStore, TooManyOverrides,
-    quota_cell::QuotaCell,
-    sync::{AtomicU64, Mutex, lock},
+    Decision, Decisions, ExactStore, Offender, Quota, Store, TableStore, TooManyOverrides, Window,
+    asked::Asked, state::State,
 };
 
 /// The operator's end of a rate limit: change the quota, look at a client's bucket, empty or fill it.
 ///
 /// `K` is the type of the keys, as in `Buckets<ClientNet>`. Cheap to clone. It acts on everything its
 /// layer was applied to, before or after. It reads the clock itself, for which no runtime is needed.
+///
+/// Where there are [several windows](crate::LimitRateLayer::with_quota), it acts on the first; for each
+/// of the others there is one by its [name](Self::window). What counts requests is the layer's in all.
 pub struct Buckets<K: ?Sized, St = TableStore> {
     state: Arc<State<St>>,
+    window: usize,
     keys: PhantomData<fn(&K)>,
-}
-
-/// What all services of a layer share.
-pub(crate) struct State<St> {
-    pub(crate) store: Arc<St>,
-    quota: QuotaCell,
-    /// Of those without a key. One bucket, in a store since that decides without a lock.
-    pub(crate) keyless: TableStore,
-    policy: Policy,
-    pub(crate) counts: Counts,
-}
-
-/// The value of `RateLimit-Policy`, made for the layer's quota. On a line of its own: it is locked by
-/// answers that tell it, and the quota beside it is read by all requests.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Policy(Mutex<(Quota, HeaderValue)>);
-
-/// Written by refusals alone, on lines of their own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Counts {
-    pub(crate) refused: AtomicU64,
-    pub(crate) shadowed: AtomicU64,
-    pub(crate) keyless: AtomicU64,
-}
-
-/// The name of the one window.
-pub(crate) const DEFAULT: &str = "default";
-
-impl<St> State<St> {
-    pub(crate) fn new(quota: Quota, store: Arc<St>) -> Self {
-        Self {
-            store,
-            quota: QuotaCell::new(quota),
-            keyless: TableStore::for_one(),
-            policy: Policy(Mutex::new((quota, RateLimitHeaders::policy([(DEFAULT, quota)])))),
-            counts: Counts::default(),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn quota(&self) -> Quota {
-        self.quota.get()
-    }
-
-    pub(crate) fn set_quota(&self, quota: Quota) {
-        self.quota.set(quota);
-    }
-
-    /// The value of `RateLimit-Policy` for a quota, which mostly is the layer's own.
-    pub(crate) fn policy(&self, quota: Quota) -> HeaderValue {
-        let render = || RateLimitHeaders::policy([(DEFAULT, quota)]);
-        if quota != self.quota() {
-            return render();
-        }
-        let mut policy = lock(&self.policy.0);
-        if policy.0 != quota {
-            *policy = (quota, render());
-        }
-        policy.1.clone()
-    }
 }
 
 impl<K: ?Sized, St> Buckets<K, St> {
     pub(crate) fn new(state: Arc<State<St>>) -> Self {
-        Self { state, keys: PhantomData }
+        Self { state, window: 0, keys: PhantomData }
     }
 
-    /// The quota of every client that has none of its own.
+    /// The same for the window by this name. `None` if there is none.
+    #[must_use]
+    pub fn window(&self, name: &str) -> Option<Self> {
+        self.windows().find(|window| window.name() == name)
+    }
+
+    /// The same for each window, the first one first.
+    pub fn windows(&self) -> impl Iterator<Item = Self> + use<K, St> {
+        let (all, first) = (0..self.state.windows().count(), self.clone());
+        all.map(move |window| Self { window, ..first.clone() })
+    }
+
+    /// The window's name: `default`, unless it was given one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.state.window(self.window).map_or("", |window| &window.name)
+    }
+
+    /// The quota of every client that has none of its own, nor [its plan's](crate::LimitRateLayer::with_quota_for).
     #[must_use]
     pub fn quota(&self) -> Quota {
-        self.state.quota()
+        let window = self.state.window(self.window);
+        window.map_or_else(|| self.state.quota(), |window| window.quota.get())
+    }
+
+    /// What the store is asked with.
+    fn asked(&self) -> Window {
+        self.asked_with(self.quota())
+    }
+
+    fn asked_with(&self, quota: Quota) -> Window {
+        Window::new(u32::try_from(self.window).unwrap_or(u32::MAX), quota)
     }
 
     /// Changes the quota, from the next request on.
@@ -102,14 +71,16 @@ impl<K: ?Sized, St> Buckets<K, St> {
     /// under the old quota waits under a smaller one until all of it is paid back. To let a client begin
     /// anew there is [`reset`](Self::reset).
     pub fn set_quota(&self, quota: Quota) {
-        self.state.set_quota(quota);
+        if let Some(window) = self.state.window(self.window) {
+            window.quota.set(quota);
+        }
     }
 
     /// How those without a key stand, who [share](palisade_key::Missing::Shared) one bucket. Takes
     /// nothing.
     #[must_use]
     pub fn get_shared(&self) -> Decision {
-        self.state.keyless.get(&(), self.state.quota().into(), now())
+        self.state.keyless.get(&(), self.asked(), now())
     }
 
     /// The store, for what only it can tell, as its memory or what it gave up.
@@ -137,17 +108,65 @@ impl<K: ?Sized, St> Buckets<K, St> {
     }
 }
 
+/// The clients that are refused most often of late.
+impl<K: Hash + ?Sized, St> Buckets<K, St> {
+    /// Up to 64 of them, the most refused first, by numbers that do not say who they are. Those without a
+    /// key are not among them.
+    #[must_use]
+    pub fn offenders(&self) -> Vec<Offender> {
+        self.state.offenders.list(now())
+    }
+
+    /// This client, if it is one of [them](Self::offenders).
+    #[must_use]
+    pub fn offender(&self, key: &K) -> Option<Offender> {
+        let id = self.state.offenders.id(key);
+        self.offenders().into_iter().find(|offender| offender.id() == id)
+    }
+}
+
+impl<K, O, S> Buckets<K, ExactStore<O, S>>
+where
+    K: Hash + ?Sized,
+    O: std::borrow::Borrow<K> + Clone + Eq,
+    S: BuildHasher,
+{
+    /// The [offenders](Self::offenders) that are in the store, and who they are.
+    ///
+    /// It goes through all keys, [a few at a time](ExactStore::iter).
+    #[must_use]
+    pub fn offending_keys(&self) -> Vec<(O, Offender)> {
+        let offenders = self.offenders();
+        let mut keys = HashMap::new();
+        for (key, _) in self.state.store.iter(self.asked(), now()) {
+            let id = self.state.offenders.id(key.borrow());
+            if offenders.iter().any(|offender| offender.id() == id) {
+                keys.insert(id, key);
+            }
+        }
+        let known = |offender: Offender| Some((keys.remove(&offender.id())?, offender));
+        offenders.into_iter().filter_map(known).collect()
+    }
+}
+
 /// The store's verbs, for single clients.
 impl<K: ?Sized, St: Store<K>> Buckets<K, St> {
-    /// Takes tokens from a client's bucket as a request would, and counts nothing.
+    /// Takes tokens from all windows of a client, or from none, as a request would, and counts nothing.
+    pub fn take_all(&self, key: &K, cost: NonZeroU32) -> Decisions {
+        let mut asked = Asked::none();
+        self.windows().for_each(|window| asked.push(window.asked()));
+        self.state.store.take_all(key, &asked, cost, now())
+    }
+
+    /// Takes tokens from a client's bucket, and counts nothing.
     pub fn take(&self, key: &K, cost: NonZeroU32) -> Decision {
-        self.state.store.take(key, self.state.quota().into(), cost, now())
+        self.state.store.take(key, self.asked(), cost, now())
     }
 
     /// How a client stands. Takes nothing.
     #[must_use]
     pub fn get(&self, key: &K) -> Decision {
-        self.state.store.get(key, self.state.quota().into(), now())
+        self.state.store.get(key, self.asked(), now())
     }
 
     /// Gives a client a quota of its own, until that moment or for good. What it owes it keeps, as time,
@@ -162,17 +181,17 @@ impl<K: ?Sized, St: Store<K>> Buckets<K, St> {
         quota: Quota,
         until: Option<Instant>,
     ) -> Result<(), TooManyOverrides> {
-        self.state.store.set(key, quota.into(), until, now())
+        self.state.store.set(key, self.asked_with(quota), until, now())
     }
 
-    /// Forgets a client: its bucket is full, and it has no quota of its own.
+    /// Forgets a client in this window: its bucket is full, and it has no quota of its own.
     pub fn reset(&self, key: &K) {
-        self.state.store.reset(key, self.state.quota().into());
+        self.state.store.reset(key, self.asked());
     }
 
     /// Gives tokens back that were taken for nothing. A bucket never holds more than its burst.
     pub fn refund(&self, key: &K, cost: NonZeroU32) {
-        self.state.store.refund(key, self.state.quota().into(), cost, now());
+        self.state.store.refund(key, self.asked(), cost, now());
     }
 
     /// Ends the work that goes on behind the store, as its collector. Buckets still decide.
@@ -180,13 +199,13 @@ impl<K: ?Sized, St: Store<K>> Buckets<K, St> {
         self.state.store.close();
     }
 
-    /// How many clients are remembered.
+    /// How many buckets are remembered: with several windows, one client's may be several.
     #[must_use]
     pub fn len(&self) -> usize {
         self.state.store.len()
     }
 
-    /// Whether no client is remembered.
+    /// Whether no bucket is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.state.store.is_empty()
@@ -199,22 +218,12 @@ fn now() -> Instant {
 
 impl<K: ?Sized, St> Clone for Buckets<K, St> {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.state))
+        Self { state: Arc::clone(&self.state), ..*self }
     }
 }
 
 impl<K: ?Sized, St> fmt::Debug for Buckets<K, St> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.state.fmt(f)
-    }
-}
-
-/// Nothing of the store, whose keys are nobody's business.
-impl<St> fmt::Debug for State<St> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buckets")
-            .field("quota", &self.quota())
-            .field("counts", &self.counts)
-            .finish_non_exhaustive()
     }
 }

@@ -1,11 +1,11 @@
-use std::{fmt, num::NonZeroU32, sync::Arc};
+use std::{borrow::Cow, fmt, num::NonZeroU32, sync::Arc};
 
-use http::StatusCode;
+use http::{StatusCode, response};
 use palisade_core::Head;
 use palisade_key::{ExtractKey, Missing};
 use tower_layer::Layer;
 
-use crate::{Buckets, LimitRate, Quota, RateLimitHeaders, TableStore, handle::State};
+use crate::{Buckets, LimitRate, Quota, RateLimitHeaders, TableStore, asked, state::State};
 
 /// Allows each client so much in a time, and refuses the rest at once.
 ///
@@ -24,7 +24,18 @@ pub(crate) struct Settings<K, St> {
     pub(crate) status: StatusCode,
     pub(crate) headers: RateLimitHeaders,
     pub(crate) shadow: bool,
+    /// Of the windows by these numbers.
+    pub(crate) tiers: Vec<(usize, Tier)>,
+    pub(crate) charge_when: Option<ChargeWhen>,
+    /// Whether there is but one window, of one quota, that is charged at once.
+    pub(crate) plain: bool,
 }
+
+type Tier = Arc<dyn Fn(Head<'_>) -> Option<Quota> + Send + Sync>;
+pub(crate) type ChargeWhen = Arc<dyn Fn(&response::Parts) -> bool + Send + Sync>;
+
+/// The name of the first window, unless it is given one.
+const DEFAULT: &str = "default";
 
 impl<K> LimitRateLayer<K> {
     /// Allows `quota` to each client, as `key` tells them apart, over all services this layer and its
@@ -36,12 +47,19 @@ impl<K> LimitRateLayer<K> {
         Self {
             settings: Arc::new(Settings {
                 key: Arc::new(key),
-                state: Arc::new(State::new(quota, Arc::new(TableStore::new()))),
+                state: Arc::new(State::new(
+                    (DEFAULT.into(), quota),
+                    Vec::new(),
+                    Arc::new(TableStore::new()),
+                )),
                 cost: None,
                 missing: Missing::default(),
                 status: StatusCode::TOO_MANY_REQUESTS,
                 headers: RateLimitHeaders::default(),
                 shadow: false,
+                tiers: Vec::new(),
+                charge_when: None,
+                plain: true,
             }),
         }
     }
@@ -49,8 +67,11 @@ impl<K> LimitRateLayer<K> {
 
 impl<K, St> LimitRateLayer<K, St> {
     fn with(self, change: impl FnOnce(&mut Settings<K, St>)) -> Self {
-        let mut settings = Settings::clone(&self.settings);
+        let mut settings = self.settings.over(Arc::clone(&self.settings.state));
         change(&mut settings);
+        settings.plain = settings.state.windows().count() == 1
+            && settings.tiers.is_empty()
+            && settings.charge_when.is_none();
         Self { settings: Arc::new(settings) }
     }
 
@@ -79,12 +100,153 @@ impl<K, St> LimitRateLayer<K, St> {
     /// buckets of the keys that they have in common.
     #[must_use]
     pub fn with_shared_store<T>(self, store: Arc<T>) -> LimitRateLayer<K, T> {
-        let Settings { key, state, cost, missing, status, headers, shadow } = &*self.settings;
-        let state = Arc::new(State::new(state.quota(), store));
-        let (key, cost) = (Arc::clone(key), cost.clone());
-        let (missing, status, headers, shadow) = (*missing, *status, *headers, *shadow);
-        let settings = Settings { key, state, cost, missing, status, headers, shadow };
-        LimitRateLayer { settings: Arc::new(settings) }
+        let state = Arc::new(self.settings.state.anew(store));
+        LimitRateLayer { settings: Arc::new(self.settings.over(state)) }
+    }
+
+    /// Calls the first window so, in what clients are told and for the [operator](Buckets::window);
+    /// `default` unless set.
+    ///
+    /// The layer begins anew by it: take the [`handle`](Self::handle) afterwards.
+    ///
+    /// # Panics
+    ///
+    /// When another window has this name.
+    #[must_use]
+    pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        let taken = self.settings.state.windows().skip(1).any(|window| window.name == name);
+        assert!(!taken, "two windows cannot both be named {name:?}");
+        let state = Arc::new(self.settings.state.with_name(name));
+        self.with(|settings| settings.state = state)
+    }
+
+    /// Allows this as well, in a further window by that name: who asks needs tokens in each of them,
+    /// and while any refuses, none is charged.
+    ///
+    /// Clients are told by its name, so let it be printable ASCII. The one that matters most comes first
+    /// in `RateLimit`, all are in `RateLimit-Policy`, and a refusal's problem document names those that
+    /// refused in `violated-policies`. By the name of a window that is there already, its quota is
+    /// replaced.
+    ///
+    /// The layer begins anew by it: take the [`handle`](Self::handle) afterwards.
+    ///
+    /// ```
+    /// use palisade_key::Global;
+    /// use palisade_limit_rate::LimitRateLayer;
+    ///
+    /// let layer = LimitRateLayer::new("20/s".parse()?, Global)
+    ///     .with_name("burst")
+    ///     .with_quota("daily", "5000/d burst 500".parse()?);
+    /// let daily = layer.handle().window("daily").expect("there is one");
+    /// assert_eq!(daily.get(&()).remaining(), 500);
+    /// # Ok::<_, palisade_limit_rate::InvalidQuota>(())
+    /// ```
+    ///
+    /// # What it costs
+    ///
+    /// Of its store a client takes a place in each window, so [make room](TableStore::with_capacity)
+    /// for as many times the clients. A request costs a look at each, and one more at each but the first.
+    /// When two requests of one client race for a last token, [see here](crate::Store::take_all).
+    ///
+    /// # Panics
+    ///
+    /// When there are eight of them already.
+    #[must_use]
+    pub fn with_quota(self, name: impl Into<Cow<'static, str>>, quota: Quota) -> Self {
+        let (state, at) = self.settings.state.with_window(name.into(), quota);
+        assert!(at < asked::MOST, "a layer has at most {} windows", asked::MOST);
+        self.with(|settings| settings.state = Arc::new(state))
+    }
+
+    /// Asks for each request which quota its client has: its plan's, say. `None` lets the request pass,
+    /// uncounted, by all windows.
+    ///
+    /// It is the first window's quota; for the others there is
+    /// [`with_named_quota_for`](Self::with_named_quota_for). A quota that the operator
+    /// [gave a client](Buckets::set) comes before it.
+    ///
+    /// A client that changes its plan keeps what it owes, as time: it never gets a fresh bucket by it.
+    ///
+    /// ```
+    /// use palisade_key::HeaderKey;
+    /// use palisade_limit_rate::{LimitRateLayer, Quota};
+    /// use std::num::NonZeroU32;
+    ///
+    /// const FREE: Quota = Quota::per_minute(NonZeroU32::new(60).unwrap());
+    /// const PAID: Quota = Quota::per_second(NonZeroU32::new(100).unwrap());
+    ///
+    /// let layer = LimitRateLayer::new(FREE, HeaderKey::new(http::header::AUTHORIZATION))
+    ///     .with_quota_for(|head| match head.header("x-plan")?.as_bytes() {
+    ///         b"internal" => None,
+    ///         b"paid" => Some(PAID),
+    ///         _ => Some(FREE),
+    ///     });
+    /// # let _ = layer;
+    /// ```
+    ///
+    /// In this example those who say nothing of a plan pass, by the `?`. A header that clients can write
+    /// is no place to read a plan from, unless something before this layer has set it.
+    #[must_use]
+    pub fn with_quota_for(
+        self,
+        quota_for: impl Fn(Head<'_>) -> Option<Quota> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|settings| settings.set_tier(0, Arc::new(quota_for)))
+    }
+
+    /// As [`with_quota_for`](Self::with_quota_for), for the window by this name. `None` leaves the request
+    /// out of that window alone, unless it is the first.
+    ///
+    /// # Panics
+    ///
+    /// When there is no window by this name.
+    #[must_use]
+    pub fn with_named_quota_for(
+        self,
+        name: &str,
+        quota_for: impl Fn(Head<'_>) -> Option<Quota> + Send + Sync + 'static,
+    ) -> Self {
+        let known = self.settings.state.windows().position(|window| window.name == name);
+        let Some(at) = known else { panic!("no window is named {name:?}") };
+        self.with(|settings| settings.set_tier(at, Arc::new(quota_for)))
+    }
+
+    /// Charges a request only if its answer's head is such, once that is known: failed attempts to log
+    /// in, say. While a client's bucket is empty it is refused, as ever.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use palisade_key::{Global, Missing};
+    /// use palisade_limit_rate::{LimitRateLayer, Quota};
+    /// use std::num::NonZeroU32;
+    ///
+    /// const FAILURES: Quota = Quota::per_hour(NonZeroU32::new(10).unwrap());
+    /// let layer = LimitRateLayer::new(FAILURES, Global)
+    ///     .charge_when(|answer| answer.status == StatusCode::UNAUTHORIZED);
+    /// # let _ = layer;
+    /// ```
+    ///
+    /// # Races
+    ///
+    /// Whoever asks many times at once is let in as often as that, while there is one token: none is
+    /// taken before the first answer. All that came of it is charged, and owed if there was not so much,
+    /// up to one burst more. So in any span of `t` at most `burst + rate · t` and as many as were in
+    /// flight at once are let in and charged; for a bound on those there is `palisade-limit-concurrency`,
+    /// further in.
+    ///
+    /// An answer that nobody waits for any more, that is an error, or that never comes, is not charged;
+    /// nor is a gRPC status that comes after the head, in trailers.
+    ///
+    /// # What it costs
+    ///
+    /// An allocation, a copy of the key, and for what is charged another read of the clock.
+    #[must_use]
+    pub fn charge_when(
+        self,
+        charge_when: impl Fn(&response::Parts) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|settings| settings.charge_when = Some(Arc::new(charge_when)))
     }
 
     /// Takes so many tokens for a request instead of one.
@@ -161,14 +323,26 @@ impl<K, St> Clone for LimitRateLayer<K, St> {
     }
 }
 
-impl<K, St> Clone for Settings<K, St> {
-    fn clone(&self) -> Self {
-        Self {
+impl<K, St> Settings<K, St> {
+    /// All that is the same over another state.
+    fn over<T>(&self, state: Arc<State<T>>) -> Settings<K, T> {
+        Settings {
             key: Arc::clone(&self.key),
-            state: Arc::clone(&self.state),
+            state,
             cost: self.cost.clone(),
-            ..*self
+            missing: self.missing,
+            status: self.status,
+            headers: self.headers,
+            shadow: self.shadow,
+            tiers: self.tiers.clone(),
+            charge_when: self.charge_when.clone(),
+            plain: self.plain,
         }
+    }
+
+    fn set_tier(&mut self, window: usize, tier: Tier) {
+        self.tiers.retain(|(known, _)| *known != window);
+        self.tiers.push((window, tier));
     }
 }
 
@@ -187,6 +361,8 @@ impl<K, St> fmt::Debug for Settings<K, St> {
             .field("status", &self.status)
             .field("headers", &self.headers)
             .field("shadow", &self.shadow)
+            .field("tiers", &self.tiers.iter().map(|(window, _)| window).collect::<Vec<_>>())
+            .field("charge_when", &self.charge_when.is_some())
             .finish_non_exhaustive()
     }
 }

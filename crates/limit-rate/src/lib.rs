@@ -7,6 +7,11 @@
 //! says an [extractor](palisade_key): its address, also behind proxies, a header, or any closure. The
 //! inner service's error type stays what it is.
 //!
+//! Several windows may count at once, as [so many a second and so many a day](LimitRateLayer::with_quota);
+//! each client may have [its plan's](LimitRateLayer::with_quota_for) quota, or
+//! [one of its own](Buckets::set); and what counts may be
+//! [the answer](LimitRateLayer::charge_when), as failed attempts to log in.
+//!
 //! # When to use it
 //!
 //! On a server, so that no client takes what is there for all. By address before authentication, by user
@@ -27,8 +32,10 @@
 //! refusal: the same without the compare-and-swap, a count, and the response. A client that is new: a
 //! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: while
 //! clients have [quotas of their own](Buckets::set), those few that look like one of them take a lock,
-//! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate, and over an
-//! [`ExactStore`] every request takes one of many, and a client that is new is copied.
+//! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate, over an
+//! [`ExactStore`] every request takes one of many, and a client that is new is copied; and what is
+//! [charged by the answer](LimitRateLayer::charge_when) allocates. Of several windows each costs what one
+//! does, and all but the first a look before.
 //!
 //! # Where it stands
 //!
@@ -40,6 +47,7 @@
 //! * A client may use its burst at once, and then its rate: `burst + rate · t` in any span of `t`.
 //!   Where the burst is the limit that is up to twice the limit in an interval.
 //! * Refused requests cost their client nothing. Allowed ones are not refunded, whatever becomes of them.
+//! * Who is refused the most is told [without a name](Buckets::offenders), in memory that has a bound.
 //! * A request that costs more than the burst can never be let in, and is answered 400 without a word on
 //!   when to come back.
 //! * Requests without a key share one bucket unless [told otherwise](LimitRateLayer::with_missing).
@@ -108,6 +116,42 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Plans, and more than one window
+//!
+//! ```
+//! use http::{HeaderName, StatusCode};
+//! use palisade_key::{Head, HeaderKey};
+//! use palisade_limit_rate::{LimitRateLayer, Quota};
+//! use std::num::NonZeroU32;
+//!
+//! /// What whoever knows the client has put into its request's extensions.
+//! #[derive(Clone, Copy)]
+//! enum Plan { Free, Paid, Internal }
+//!
+//! const FREE: Quota = Quota::per_second(NonZeroU32::new(5).unwrap());
+//! const PAID: Quota = Quota::per_second(NonZeroU32::new(100).unwrap());
+//! const HOURLY: Quota = Quota::per_hour(NonZeroU32::new(1000).unwrap());
+//!
+//! let user = HeaderKey::new(HeaderName::from_static("x-user"));
+//! let api = LimitRateLayer::new(FREE, user)
+//!     .with_name("burst")
+//!     .with_quota("hourly", HOURLY)
+//!     .with_quota_for(|head: Head<'_>| match head.extensions().get().unwrap_or(&Plan::Free) {
+//!         Plan::Free => Some(FREE),
+//!         Plan::Paid => Some(PAID),
+//!         // By all windows.
+//!         Plan::Internal => None,
+//!     });
+//! let hourly = api.handle().window("hourly").unwrap();
+//! hourly.set(b"blue", "20000/h".parse()?, None)?;
+//! assert_eq!(hourly.get(b"blue").remaining(), 20_000);
+//!
+//! let logins = LimitRateLayer::new("5/h".parse()?, HeaderKey::new(HeaderName::from_static("x-user")))
+//!     .charge_when(|answer| answer.status == StatusCode::UNAUTHORIZED);
+//! # let _ = logins;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Without tower
 //!
 //! [`TableStore`] is usable by itself, with keys of any kind and several windows for each, and so are
@@ -133,6 +177,7 @@
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 
+mod asked;
 mod bucket;
 mod collector;
 mod decision;
@@ -144,13 +189,17 @@ mod headers;
 mod layer;
 #[cfg(all(test, not(palisade_loom)))]
 mod model;
+mod offenders;
 mod overrides;
 mod quota;
 mod quota_cell;
 mod service;
+mod several;
+mod state;
 mod store;
 mod sync;
 mod table;
+mod told;
 
 pub use bucket::Bucket;
 pub use collector::{Collector, Sweep};
@@ -160,6 +209,7 @@ pub use exact::{ExactStore, Iter};
 pub use handle::Buckets;
 pub use headers::{RATELIMIT, RATELIMIT_POLICY, RateLimitHeaders};
 pub use layer::LimitRateLayer;
+pub use offenders::Offender;
 pub use quota::{InvalidQuota, Quota};
 pub use service::{COST_OVER_BURST, LimitRate, QUOTA_EXCEEDED, ResponseBody};
 pub use store::{Store, TooManyOverrides, Window};

@@ -9,12 +9,12 @@ use crate::{Decision, Quota};
 /// A naive token bucket. Tokens are fractions over the ticks in which one flows in.
 pub(crate) struct Level {
     quota: Quota,
-    token: u128,
+    token: i128,
     /// What a tick is in nanoseconds.
-    tick: u128,
-    /// Of a full bucket and of this one.
-    full: u128,
-    now: u128,
+    tick: i128,
+    /// Of a full bucket and of this one, which owes what is below zero.
+    full: i128,
+    now: i128,
 }
 
 impl Level {
@@ -23,25 +23,25 @@ impl Level {
     }
 
     pub(crate) fn in_ticks(quota: Quota, tick: u64) -> Self {
-        let token = u128::from(quota.token_nanos().div_ceil(tick));
-        let full = token * u128::from(quota.burst().get());
+        let token = i128::from(quota.token_nanos().div_ceil(tick));
+        let full = token * i128::from(quota.burst().get());
         Self { quota, token, tick: tick.into(), full, now: full }
     }
 
     pub(crate) fn pass(&mut self, ticks: u64) {
-        self.now = (self.now + u128::from(ticks)).min(self.full);
+        self.now = (self.now + i128::from(ticks)).min(self.full);
     }
 
     pub(crate) fn has(&self, cost: NonZeroU32) -> bool {
-        self.now >= self.token * u128::from(cost.get())
+        self.now >= self.token * i128::from(cost.get())
     }
 
     pub(crate) fn charge(&mut self, cost: NonZeroU32) {
-        self.now -= self.token * u128::from(cost.get());
+        self.now -= self.token * i128::from(cost.get());
     }
 
     pub(crate) fn refund(&mut self, cost: NonZeroU32) {
-        self.now = (self.now + self.token * u128::from(cost.get())).min(self.full);
+        self.now = (self.now + self.token * i128::from(cost.get())).min(self.full);
     }
 
     /// Takes, and compares with what was decided.
@@ -53,23 +53,39 @@ impl Level {
             self.charge(cost);
         }
         let retry = (!allowed && cost <= self.quota.burst())
-            .then(|| self.time(self.token * u128::from(cost.get()) - self.now));
+            .then(|| self.time(self.token * i128::from(cost.get()) - self.now));
+        prop_assert_eq!(told.retry_after(), retry);
+        self.is_told_by(told)
+    }
+
+    /// Takes in any case, and compares.
+    pub(crate) fn charge_anyway(
+        &mut self,
+        cost: NonZeroU32,
+        told: &Decision,
+    ) -> Result<(), TestCaseError> {
+        let allowed = self.has(cost);
+        prop_assert_eq!(told.allowed(), allowed);
+        self.now = (self.now - self.token * i128::from(cost.get())).max(-self.full);
+        let retry = (!allowed && cost <= self.quota.burst())
+            .then(|| self.time(self.token * i128::from(cost.get()) - self.now));
         prop_assert_eq!(told.retry_after(), retry);
         self.is_told_by(told)
     }
 
     /// Compares with what was decided last, or is seen without taking.
     pub(crate) fn is_told_by(&self, told: &Decision) -> Result<(), TestCaseError> {
-        prop_assert_eq!(u128::from(told.remaining()), self.now / self.token);
+        prop_assert_eq!(i128::from(told.remaining()), self.now.max(0) / self.token);
         prop_assert_eq!(told.reset_after(), self.time(self.full - self.now));
-        let more = if self.now == self.full { 0 } else { self.token - self.now % self.token };
+        let next = (self.now.max(0) / self.token + 1) * self.token;
+        let more = if self.now == self.full { 0 } else { next - self.now };
         prop_assert_eq!(told.more_after(), self.time(more));
         prop_assert_eq!(told.policy(), self.quota);
         prop_assert_eq!(told.limit(), self.quota.limit().get());
         Ok(())
     }
 
-    fn time(&self, ticks: u128) -> Duration {
+    fn time(&self, ticks: i128) -> Duration {
         Duration::from_nanos(u64::try_from(ticks * self.tick).expect("not that long"))
     }
 }

@@ -16,9 +16,10 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::{
-    Decision, RateLimitHeaders, Store, TableStore, Window,
-    future::{ResponseFuture, Told},
+    Decision, Decisions, RateLimitHeaders, Store, TableStore, Window,
+    future::ResponseFuture,
     layer::Settings,
+    told::{After, Told},
 };
 
 /// The reason of a rejection of a client that has asked too often: the word that the draft on
@@ -28,6 +29,9 @@ pub const QUOTA_EXCEEDED: Reason = Reason::new("quota-exceeded");
 /// The reason of a rejection of a request that costs more than is ever allowed at once.
 pub const COST_OVER_BURST: Reason = Reason::new("cost-over-burst");
 
+/// Where a refusal's problem document lists the windows that refused, by the draft on rate-limit headers.
+const VIOLATED_POLICIES: &str = "violated-policies";
+
 /// How the log calls this layer.
 const LAYER: &str = "limit-rate";
 
@@ -36,6 +40,9 @@ static LOG: RefusalLog = RefusalLog::new(LAYER);
 
 /// The body of an answer: the inner service's, or a refusal's own.
 pub type ResponseBody<B> = GuardedBody<B, Unwatched>;
+
+/// A key that outlives its request.
+pub(crate) type Owned<K> = <<K as ExtractKey>::Key as ToOwned>::Owned;
 
 /// The service of [`LimitRateLayer`](crate::LimitRateLayer).
 ///
@@ -79,13 +86,18 @@ where
     K: ExtractKey,
     St: Store<K::Key>,
 {
+    /// Where there is [but one window](Settings::plain).
     #[inline]
     fn decide(&self, head: Head<'_>, now: Instant) -> Verdict {
-        let cost = || self.cost.as_ref().map_or(NonZeroU32::MIN, |cost| cost(head));
+        let cost = || self.cost(head);
         let window = Window::from(self.state.quota());
         self.key.with(head, |key| match self.missing.of(key) {
             Asker::Key(key) => {
-                Verdict::Decided(self.state.store.take(key, window, cost(), now.into_std()))
+                let decision = self.state.store.take(key, window, cost(), now.into_std());
+                if !decision.allowed() {
+                    self.state.offenders.refused(key, now.into_std());
+                }
+                Verdict::Decided(decision)
             }
             Asker::Shared => {
                 Verdict::Decided(self.state.keyless.take(&(), window, cost(), now.into_std()))
@@ -95,39 +107,53 @@ where
         })
     }
 
-    fn told(&self, decision: &Decision) -> Told {
-        Told {
-            limit: RateLimitHeaders::limit([(crate::handle::DEFAULT, *decision)]),
-            policy: self.state.policy(decision.policy()),
-        }
+    #[inline]
+    pub(crate) fn cost(&self, head: Head<'_>) -> NonZeroU32 {
+        self.cost.as_ref().map_or(NonZeroU32::MIN, |cost| cost(head))
     }
 
     #[cold]
     #[inline(never)]
-    fn refuse<F>(&self, decision: &Decision, head: Head<'_>, now: Instant) -> ResponseFuture<F> {
+    pub(crate) fn refuse<F>(
+        &self,
+        asked: &[Window],
+        decisions: &Decisions,
+        head: Head<'_>,
+        now: Instant,
+    ) -> ResponseFuture<F, Owned<K>, St> {
         self.state.counts.refused.fetch_add(1, Relaxed);
-        let rejection = match decision.retry_after() {
-            Some(wait) => Rejection::new(QUOTA_EXCEEDED, self.status)
+        let never = decisions.iter().find(|decision| decision.is_never());
+        let wait = decisions.binding().and_then(|(_, binding)| binding.retry_after());
+        let rejection = match never {
+            None => Rejection::new(QUOTA_EXCEEDED, self.status)
                 // Whatever the status: a client that is told UNAVAILABLE tries again at once.
                 .with_grpc_code(GrpcCode::ResourceExhausted)
                 .with_detail("You have sent too many requests. Please try again later.")
-                .with_retry_after(wait),
-            None => Rejection::new(COST_OVER_BURST, StatusCode::BAD_REQUEST)
+                .with_retry_after(wait.unwrap_or_default()),
+            Some(never) => Rejection::new(COST_OVER_BURST, StatusCode::BAD_REQUEST)
                 .with_grpc_code(GrpcCode::ResourceExhausted)
                 .with_detail(format!(
                     "This request counts as {}, and at most {} are allowed at once.",
-                    decision.cost(),
-                    decision.policy().burst()
+                    never.cost(),
+                    never.policy().burst()
                 )),
         };
-        let rejection = rejection.for_request(head);
+        let violated =
+            asked.iter().zip(decisions.iter()).filter(|(_, decision)| !decision.allowed());
+        let violated = violated.map(|(window, _)| self.state.name(window).to_owned());
+        let rejection = rejection.with_member(VIOLATED_POLICIES, violated).for_request(head);
         LOG.refused(&rejection, now.into_std());
-        ResponseFuture::refused(rejection, Protocol::of(head), Some(self.told(decision)))
+        let told = Told::of(&self.state, asked, decisions);
+        ResponseFuture::refused(rejection, Protocol::of(head), Some(told))
     }
 
     #[cold]
     #[inline(never)]
-    fn refuse_keyless<F>(&self, head: Head<'_>, now: Instant) -> ResponseFuture<F> {
+    pub(crate) fn refuse_keyless<F>(
+        &self,
+        head: Head<'_>,
+        now: Instant,
+    ) -> ResponseFuture<F, Owned<K>, St> {
         self.state.counts.keyless.fetch_add(1, Relaxed);
         let rejection = Missing::rejection(head);
         LOG.refused(&rejection, now.into_std());
@@ -144,7 +170,7 @@ where
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, Owned<K>, St>;
 
     /// Ready when the inner service is: who is asking is known only with the request.
     #[inline]
@@ -157,6 +183,15 @@ where
         let settings = &*self.settings;
         St::start(&settings.state.store);
         let (head, now) = (Head::of(&request), Instant::now());
+        if !settings.plain {
+            return match settings.decide_on_all(head, now) {
+                Ok(after) => {
+                    log::admitted(LAYER);
+                    ResponseFuture::admitted(self.inner.call(request), after)
+                }
+                Err(refused) => refused,
+            };
+        }
         let told = match settings.decide(head, now) {
             Verdict::Uncounted => None,
             Verdict::Keyless if settings.shadow => {
@@ -165,17 +200,19 @@ where
             }
             Verdict::Keyless => return settings.refuse_keyless(head, now),
             Verdict::Decided(decision) => {
+                let window = Window::from(decision.policy());
                 if !decision.allowed() {
                     if !settings.shadow {
-                        return settings.refuse(&decision, head, now);
+                        return settings.refuse(&[window], &decision.into(), head, now);
                     }
                     settings.state.counts.shadowed.fetch_add(1, Relaxed);
                 }
-                (settings.headers == RateLimitHeaders::Draft).then(|| settings.told(&decision))
+                (settings.headers == RateLimitHeaders::Draft)
+                    .then(|| Told::of(&settings.state, &[window], &decision.into()))
             }
         };
         log::admitted(LAYER);
-        ResponseFuture::admitted(self.inner.call(request), told)
+        ResponseFuture::admitted(self.inner.call(request), told.map(After::Tell))
     }
 }
 

@@ -46,8 +46,8 @@ pub trait Store<K: ?Sized> {
     ///
     /// # Races
     ///
-    /// Unless it says otherwise, a store looks at all windows first, and only if all would allow it
-    /// takes from one after another. If somebody else is faster and a later one refuses, what was
+    /// Unless it says otherwise, a store looks at all windows but the first, and only if all would allow
+    /// it takes from one after another. If somebody else is faster and a later one refuses, what was
     /// taken from the earlier is given back. Until then others may be refused for want of it. And if
     /// until then an earlier bucket was evicted, reset, given another quota, or filled up as time went
     /// by, it gains what it should not: at most the cost, once for each request that loses such a race.
@@ -55,6 +55,14 @@ pub trait Store<K: ?Sized> {
     /// An [`ExactStore`](crate::ExactStore) decides on all at once, and has none of this.
     fn take_all(&self, key: &K, windows: &[Window], cost: NonZeroU32, now: Instant) -> Decisions {
         decisions::take_all(Of { store: self, key }, windows, cost, now)
+    }
+
+    /// Takes tokens whether or not there are enough, for what has happened already: the bucket then owes
+    /// them, up to what it can hold. Told is whether there were enough, and how it stands now.
+    ///
+    /// A store that does not say otherwise takes them only if there are enough.
+    fn charge(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision {
+        self.take(key, window, cost, now)
     }
 
     /// What [`take`](Self::take) would say of one token. Takes nothing, writes nothing.

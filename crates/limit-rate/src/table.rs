@@ -20,6 +20,8 @@ mod set;
 mod verbs;
 mod word;
 
+pub(crate) use self::word::Scale;
+
 /// Millions of keys in memory that is fixed when the store is made: 16 bytes for each.
 ///
 /// The buckets of keys that come by are kept in lines of seven, each bucket in one word; a key's is
@@ -38,9 +40,10 @@ mod word;
 /// a few keys in a thousand, and beyond it to more; but a key that has used up its burst is the most
 /// indebted of all, and stays refused through a flood of others that have not.
 ///
-/// What counts is the time that is owed. So a flood frees a blocked key once each of its own keys owes as
-/// much: with a burst of one that is each that asks once, and with a [window](crate::Window) of a day beside
-/// one of a minute it is the minutes that go first. Where that matters, make room for the flood.
+/// What counts is the time that is owed, in ticks that are longer for buckets that take longer to fill,
+/// so that the [window](crate::Window) of a day does not push out that of a second. A flood frees a blocked
+/// key once each of its own keys owes as much: with a burst of one that is each that asks once. Where that
+/// matters, make room for the flood.
 ///
 /// # Exactness
 ///

@@ -1,5 +1,6 @@
 //! What somebody does who wants more than their share, or to take down the limiter.
 #![cfg(not(palisade_loom))]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     num::NonZeroU32,
@@ -7,7 +8,7 @@ use std::{
 };
 
 use allocation_counter::measure;
-use palisade_limit_rate::{Quota, Store, TableStore};
+use palisade_limit_rate::{ExactStore, Quota, Store, TableStore, Window};
 
 const ONE: NonZeroU32 = NonZeroU32::MIN;
 const FIVE: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -46,6 +47,48 @@ fn a_flood_of_keys_grows_nothing_and_frees_nobody_who_is_blocked() {
         assert!(!refused.allowed(), "{key} got an amnesty");
         assert_eq!(refused.remaining(), 0);
     }
+}
+
+/// Half a million keys, far more than there is room for, by two windows of very different length: of no
+/// window does a blocked key get an amnesty.
+fn keeps_both_windows_of_a_blocked_key_through_a_flood(store: &impl Store<str>) {
+    let (second, day) = (Quota::per_second(FIVE), "5000/d burst 500".parse().unwrap());
+    let (windows, start) = ([Window::new(0, second), Window::new(1, day)], start());
+    let five_hundred = NonZeroU32::new(500).unwrap();
+    for key in ["mallory", "trudy", "eve", "oscar"] {
+        assert!(store.take(key, windows[1], five_hundred, start).allowed());
+    }
+    // Half of the flood comes before the second window is used up, and half after it.
+    let mut name = String::new();
+    let mut flood = |from: u32, now| {
+        for number in from..from + 250_000 {
+            name.clear();
+            std::fmt::Write::write_fmt(&mut name, format_args!("{number}")).unwrap();
+            assert!(store.take_all(&name, &windows, ONE, now).allowed());
+        }
+    };
+    flood(0, start);
+    for key in ["alice", "bob", "carol", "dave"] {
+        assert!(store.take(key, windows[0], FIVE, start).allowed());
+    }
+    flood(250_000, start);
+    for key in ["mallory", "trudy", "eve", "oscar"] {
+        assert_eq!(store.get(key, windows[1], start).remaining(), 0, "{key} of the day's");
+    }
+    for key in ["alice", "bob", "carol", "dave"] {
+        assert_eq!(store.get(key, windows[0], start).remaining(), 0, "{key} of the second's");
+    }
+}
+
+#[test]
+fn a_flood_frees_nobody_of_a_short_window_beside_a_long_one() {
+    let table = TableStore::new().with_capacity(1 << 12);
+    keeps_both_windows_of_a_blocked_key_through_a_flood(&table);
+    assert!(table.evicted_live() > 100_000, "the flood was no flood");
+    let exact = ExactStore::<String>::new().with_max_keys(1 << 12);
+    keeps_both_windows_of_a_blocked_key_through_a_flood(&exact);
+    assert!(exact.evicted_live() > 100_000, "the flood was no flood");
+    assert!(exact.len() <= 1 << 12);
 }
 
 #[test]

@@ -114,6 +114,7 @@ fn the_longest_quotas_do_not_overflow() {
 enum Event {
     Pass(u64),
     Take(NonZeroU32),
+    Charge(NonZeroU32),
     Refund(NonZeroU32),
 }
 
@@ -130,6 +131,7 @@ proptest! {
                 1 => Just(Event::Pass(0)),
                 5 => cost.clone().prop_map(|cost| Event::Take(n(cost))),
                 1 => Just(Event::Take(quota.burst())),
+                1 => cost.clone().prop_map(|cost| Event::Charge(n(cost))),
                 1 => cost.prop_map(|cost| Event::Refund(n(cost))),
             ];
             (Just(quota), proptest::collection::vec(event, 0..100))
@@ -145,6 +147,10 @@ proptest! {
                 Event::Take(cost) => {
                     let decision = bucket.take(quota, cost, now);
                     level.take(cost, &decision)?;
+                }
+                Event::Charge(cost) => {
+                    let decision = bucket.charge(quota, cost, now);
+                    level.charge_anyway(cost, &decision)?;
                 }
                 Event::Refund(cost) => {
                     bucket.refund(quota, cost, now);

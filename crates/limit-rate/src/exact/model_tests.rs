@@ -38,6 +38,7 @@ fn two_threads_get_what_one_would() {
 enum Event {
     Pass(u64),
     Take(u8, u32),
+    Charge(u8, u32),
     Get(u8),
     Refund(u8, u32),
     Set(u8, Quota),
@@ -50,6 +51,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         3 => (0..62_u32, any::<u64>()).prop_map(|(bits, nanos)| Event::Pass(nanos % (1 << bits))),
         8 => (key(), 1..4_u32).prop_map(|(key, cost)| Event::Take(key, cost)),
+        2 => (key(), 1..9_u32).prop_map(|(key, cost)| Event::Charge(key, cost)),
         2 => key().prop_map(Event::Get),
         1 => (key(), 1..4_u32).prop_map(|(key, cost)| Event::Refund(key, cost)),
         1 => (key(), quotas()).prop_map(|(key, quota)| Event::Set(key, quota)),
@@ -83,6 +85,12 @@ proptest! {
                     let (mut bucket, own) = bucket(key);
                     let told = store.take(name(key), window(key), n(cost), now);
                     prop_assert_eq!(told, bucket.take(own, n(cost), now));
+                    (key, (bucket, own))
+                }
+                Event::Charge(key, cost) => {
+                    let (mut bucket, own) = bucket(key);
+                    let told = store.charge(name(key), window(key), n(cost), now);
+                    prop_assert_eq!(told, bucket.charge(own, n(cost), now));
                     (key, (bucket, own))
                 }
                 Event::Get(key) => {

@@ -5,7 +5,10 @@ use std::{
 };
 
 use super::shelf::Shelf;
-use crate::{Bucket, Decision, Quota, Window, overrides::Override};
+use crate::{
+    Bucket, Decision, Quota, Window, bucket::nanos, overrides::Override, quota::LONGEST_FILL,
+    table::Scale,
+};
 
 /// Those keys whose hashes begin alike, and what is done with them under one lock.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(crate) struct Shard<K> {
     /// How long a bucket that is full is kept.
     patience: Duration,
     pub(crate) evicted_live: u64,
+    /// What a tick was for a key that was new to a window lately, since buckets do not know their quotas.
+    scales: [Scale; SCALES],
     /// The place that is swept next.
     hand: usize,
     /// The first place of the next sample.
@@ -29,6 +34,9 @@ pub(crate) struct Hashed<'a, Q: ?Sized> {
     pub(crate) hash: u64,
     pub(crate) key: &'a Q,
 }
+
+/// For so many windows it is remembered how long their buckets take to fill.
+const SCALES: usize = 8;
 
 /// How many buckets a new key sweeps.
 const SWEPT_BY_INSERT: usize = 8;
@@ -44,9 +52,19 @@ impl<K> Shard<K> {
             room,
             patience,
             evicted_live: 0,
+            scales: [Scale::holding(0); SCALES],
             hand: 0,
             dice: 0,
         }
+    }
+
+    /// In which of the scales this window is.
+    fn scale_of(window: u32) -> usize {
+        window as usize % SCALES
+    }
+
+    fn scale(&self, quota: Quota) -> Scale {
+        Scale::holding(quota.fill_nanos() + nanos(self.patience).min(LONGEST_FILL))
     }
 
     /// The quota that counts: the key's own, or the one that is asked with.
@@ -62,12 +80,13 @@ impl<K> Shard<K> {
         own.filter(|own| !own.is_over(now)).map_or(window.quota(), |own| own.quota)
     }
 
-    pub(crate) fn take<Q>(
+    /// Does this with the key's bucket, and keeps a bucket that it made if anything was taken from it.
+    pub(crate) fn decide<Q>(
         &mut self,
         of: &Hashed<'_, Q>,
         window: &Window,
-        cost: NonZeroU32,
         now: Instant,
+        decide: impl Fn(&mut Bucket, Quota) -> Decision,
     ) -> Decision
     where
         K: Borrow<Q>,
@@ -75,15 +94,16 @@ impl<K> Shard<K> {
     {
         let quota = self.quota(of, window, now);
         if let Some(bucket) = self.buckets.get_mut(of.hash, window.index(), of.key) {
-            return bucket.take(quota, cost, now);
+            return decide(bucket, quota);
         }
         let mut bucket = Bucket::full();
-        let decision = bucket.take(quota, cost, now);
-        if decision.allowed() {
+        let decision = decide(&mut bucket, quota);
+        if bucket != Bucket::full() {
             // Before anything is changed: what makes it is not ours, and may panic.
             let key = of.key.to_owned();
             self.sweep(SWEPT_BY_INSERT, now);
             self.make_room(now);
+            self.scales[Self::scale_of(window.index())] = self.scale(quota);
             self.buckets.insert(of.hash, window.index(), key, bucket);
         }
         decision
@@ -115,7 +135,8 @@ impl<K> Shard<K> {
     }
 
     /// Gives up the least indebted bucket of a sample, if there is no room for one more. One that is
-    /// full owes nothing, so it is the first to go.
+    /// full owes nothing, so it is the first to go. Debts are compared as the table does, in ticks of
+    /// what its window's buckets take to fill.
     ///
     /// The sample is spread over all places: neighbours are of keys that came one after another,
     /// perhaps from one hand.
@@ -126,7 +147,11 @@ impl<K> Shard<K> {
         let places = self.buckets.places();
         let apart = (places / Self::SAMPLE).max(1);
         let sample = (0..Self::SAMPLE).map(|nth| (self.dice + nth * apart) % places);
-        let debts = sample.filter_map(|at| Some((self.buckets.at(at)?.value.debt(now), at)));
+        let debts = sample.filter_map(|at| {
+            let entry = self.buckets.at(at)?;
+            let scale = self.scales[Self::scale_of(entry.window)];
+            Some((scale.ceil(entry.value.debt(now)), at))
+        });
         if let Some((debt, at)) = debts.min() {
             self.buckets.remove(at);
             self.dice = (self.dice + 1) % places;

@@ -68,7 +68,12 @@ where
 {
     fn take(&self, key: &Q, window: Window, cost: NonZeroU32, now: Instant) -> Decision {
         let (mut shard, key) = self.find(key);
-        shard.take(&key, &window, cost, now)
+        shard.decide(&key, &window, now, |bucket, quota| bucket.take(quota, cost, now))
+    }
+
+    fn charge(&self, key: &Q, window: Window, cost: NonZeroU32, now: Instant) -> Decision {
+        let (mut shard, key) = self.find(key);
+        shard.decide(&key, &window, now, |bucket, quota| bucket.charge(quota, cost, now))
     }
 
     /// All of them under one lock: nobody else sees a token go that comes back.
@@ -160,7 +165,7 @@ where
     }
 
     fn take(&mut self, window: &Window, cost: NonZeroU32, now: Instant) -> Decision {
-        self.shard.take(&self.key, window, cost, now)
+        self.shard.decide(&self.key, window, now, |bucket, quota| bucket.take(quota, cost, now))
     }
 
     fn refund(&mut self, window: &Window, cost: NonZeroU32, now: Instant) {

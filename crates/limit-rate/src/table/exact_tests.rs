@@ -14,6 +14,7 @@ enum Event {
     Pass(u64),
     Take(u16, u32),
     TakeAll(u16, u32),
+    Charge(u16, u32),
     Get(u16),
     Refund(u16, u32),
     Set(u16, u32),
@@ -27,6 +28,7 @@ fn events(keys: u16) -> impl Strategy<Value = Vec<Event>> {
         3 => (0..34_u32, any::<u64>()).prop_map(|(bits, nanos)| Event::Pass(nanos % (1 << bits))),
         8 => (key(), 1..4_u32).prop_map(|(key, cost)| Event::Take(key, cost)),
         8 => (key(), 1..4_u32).prop_map(|(key, cost)| Event::TakeAll(key, cost)),
+        2 => (key(), 1..100_u32).prop_map(|(key, cost)| Event::Charge(key, cost)),
         2 => key().prop_map(Event::Get),
         1 => (key(), 1..4_u32).prop_map(|(key, cost)| Event::Refund(key, cost)),
         1 => (key(), 1..2000_u32).prop_map(|(key, limit)| Event::Set(key, limit)),
@@ -76,6 +78,10 @@ proptest! {
                     let told: Decisions = table.take_all(&key, &windows, n(cost), now);
                     prop_assert_eq!(told, exact.take_all(&key, &windows, n(cost), now));
                 }
+                Event::Charge(key, cost) => prop_assert_eq!(
+                    table.charge(&key, window(key), n(cost), now),
+                    exact.charge(&key, window(key), n(cost), now)
+                ),
                 Event::Get(key) => prop_assert_eq!(
                     table.get(&key, window(key), now),
                     exact.get(&key, window(key), now)

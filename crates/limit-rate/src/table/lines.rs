@@ -3,11 +3,12 @@ use std::{num::NonZeroU32, sync::atomic::Ordering::Relaxed};
 use super::{
     line::Line,
     set::{Found, Set},
-    word::{self, Scale},
+    word::{self, QUARTER, Scale, Tag},
 };
 use crate::{
     Decision, Quota,
     decision::refunded,
+    quota::LONGEST_FILL,
     sync::{AtomicU64, AtomicUsize},
 };
 
@@ -93,7 +94,7 @@ impl Lines {
     #[inline]
     pub(crate) fn take(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Decision {
         let scale = self.scale(quota);
-        let head = word::head(word::Tag::of(hash), scale);
+        let head = word::head(Tag::of(hash), scale);
         let home = self.home(hash);
         if let Some(decision) = self.all[home].hit(head, scale, quota, cost, now) {
             return decision;
@@ -106,16 +107,27 @@ impl Lines {
     #[inline(never)]
     fn take_elsewhere(&self, hash: u64, quota: &Quota, cost: NonZeroU32, now: u64) -> Decision {
         let scale = self.scale(quota);
-        let head = word::head(word::Tag::of(hash), scale);
+        let head = word::head(Tag::of(hash), scale);
         self.all[self.home(hash) ^ 1]
             .hit(head, scale, quota, cost, now)
-            .unwrap_or_else(|| self.take_anywhere(hash, *quota, cost, now))
+            .unwrap_or_else(|| self.decide(hash, *quota, cost, now, Decision::on))
     }
 
-    /// As [`take`](Self::take), for a key that is new, or was last seen in another scale or long ago.
-    fn take_anywhere(&self, hash: u64, quota: Quota, cost: NonZeroU32, now: u64) -> Decision {
+    /// Takes tokens, also where there are not enough.
+    pub(crate) fn charge(&self, hash: u64, quota: Quota, cost: NonZeroU32, now: u64) -> Decision {
+        self.decide(hash, quota, cost, now, Decision::charged)
+    }
+
+    /// Keeps what is decided, also on a key that is new, or was last seen in another scale or long ago.
+    fn decide(
+        &self,
+        hash: u64,
+        quota: Quota,
+        cost: NonZeroU32,
+        now: u64,
+        decide: impl Fn(Quota, u8, u64, NonZeroU32) -> Decision,
+    ) -> Decision {
         let (set, scale) = (Set::of(self, hash), self.scale(&quota));
-        let head = word::head(set.tag, scale);
         let told = now;
         loop {
             let now = set.refresh(told);
@@ -127,17 +139,17 @@ impl Lines {
                 Found::Claim(at, claim) => {
                     // Whose it is may be asleep, and will find a full bucket.
                     if let Some((at, claim)) = set.contest(at, claim) {
-                        set.replace(at, claim, word::bucket(head, scale.floor(now)));
+                        set.replace(at, claim, self.bucket(set.tag, scale, 0, now));
                     }
                     continue;
                 }
                 Found::Nothing => {
-                    let decision = Decision::on(quota, scale.shift(), 0, cost);
-                    let full = word::bucket(head, scale.floor(now));
-                    let taken = word::bucket(head, scale.floor(now).wrapping_add(decision.debt()));
-                    if !decision.allowed() {
+                    let decision = decide(quota, scale.shift(), 0, cost);
+                    if decision.debt() == 0 {
                         return decision;
                     }
+                    let full = self.bucket(set.tag, scale, 0, now);
+                    let taken = self.bucket(set.tag, scale, decision.debt(), now);
                     if insert(set, full, taken, now) {
                         // By the time that was told: the line's own may be ahead of it, and one caller's
                         // wrong clock must not spread.
@@ -147,9 +159,9 @@ impl Lines {
                     continue;
                 }
             };
-            let decision = Decision::on(quota, scale.shift(), debt, cost);
-            let taken = word::bucket(head, scale.floor(now).wrapping_add(decision.debt()));
-            if !decision.allowed() || set.replace(at, seen, taken) {
+            let decision = decide(quota, scale.shift(), debt, cost);
+            let taken = self.bucket(set.tag, scale, decision.debt(), now);
+            if decision.debt() == debt || set.replace(at, seen, taken) {
                 return decision;
             }
         }
@@ -179,18 +191,23 @@ impl Lines {
                 None => continue,
             };
             let left = refunded(quota, scale.shift(), scale.ceil(debt), cost);
-            // Another quota's debt may be more than this one's scale holds.
-            let (scale, left) = if scale.nanos(left) <= quota.fill_nanos() {
-                (scale, left)
-            } else {
-                (word::scale(seen), word::scale(seen).ceil(scale.nanos(left)))
-            };
-            let next =
-                word::bucket(word::head(set.tag, scale), scale.floor(now).wrapping_add(left));
-            if set.replace(at, seen, next) {
+            if set.replace(at, seen, self.bucket(set.tag, scale, left, now)) {
                 return;
             }
         }
+    }
+
+    /// The word of a bucket that is full in so many ticks of this scale: in this scale, unless they are
+    /// more than it holds, as of what was charged, or of another quota.
+    fn bucket(&self, tag: Tag, scale: Scale, debt: u64, now: u64) -> u64 {
+        let nanos = scale.nanos(debt);
+        let holding = Scale::holding(nanos.saturating_add(self.patience).min(2 * LONGEST_FILL));
+        let (scale, debt) = if holding.shift() > scale.shift() {
+            (holding, holding.ceil(nanos).min(QUARTER))
+        } else {
+            (scale, debt)
+        };
+        word::bucket(word::head(tag, scale), scale.floor(now).wrapping_add(debt))
     }
 
     /// Forgets a key: its bucket is full.

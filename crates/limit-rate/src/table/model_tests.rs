@@ -1,6 +1,6 @@
 //! The table held against buckets that count tokens.
 
-use std::{collections::HashMap, sync::atomic::AtomicU64, thread};
+use std::{collections::HashMap, mem, sync::atomic::AtomicU64, thread};
 
 use foldhash::quality::FixedState;
 use proptest::{prelude::*, test_runner::TestCaseError};
@@ -91,7 +91,7 @@ fn held_to_model(
     collect: bool,
 ) -> Result<Vec<Decision>, TestCaseError> {
     let store = small_store(64, min_ttl);
-    let tick = 1 << word::Scale::holding(quota.fill_nanos() + nanos(min_ttl)).shift();
+    let tick = 1 << Scale::holding(quota.fill_nanos() + nanos(min_ttl)).shift();
     let (begin, mut passed) = (store.beginning, Duration::ZERO);
     let mut models: HashMap<u8, (Level, u64)> = HashMap::new();
     let mut decisions = Vec::new();
@@ -102,7 +102,7 @@ fn held_to_model(
                 models.entry(key).or_insert_with(|| (Level::in_ticks(quota, tick), ticks));
             level.pass(ticks - *at);
             *at = ticks;
-            std::mem::replace(level, Level::in_ticks(quota, tick))
+            mem::replace(level, Level::in_ticks(quota, tick))
         };
         let (key, after) = match *event {
             Event::Pass(time) => {
@@ -171,6 +171,38 @@ proptest! {
             now += Duration::from_nanos(later);
             let decision = store.take("alice", quota.into(), n(cost), now);
             prop_assert_eq!(decision, bucket.take(quota, n(cost), now));
+        }
+    }
+
+    /// What is charged may be more than the scale of the quota holds; then it is kept in a longer tick,
+    /// rounded up.
+    #[test]
+    fn what_is_owed_is_paid_back_whatever_its_scale(
+        (quota, events) in (1..2_000_u64, 1..50_u32).prop_flat_map(|(seconds, limit)| {
+            let event = (0..seconds, any::<bool>(), 1..2 * limit + 2);
+            let quota = Quota::new(n(limit), Duration::from_secs(seconds));
+            (Just(quota), proptest::collection::vec(event, 1..60))
+        }),
+    ) {
+        let (store, mut now) = store(64);
+        let (mut bucket, mut ticks) = (Bucket::full(), Duration::ZERO);
+        for (later, charge, cost) in events {
+            now += Duration::from_secs(later);
+            let decisions = if charge {
+                [store.charge("alice", quota.into(), n(cost), now), bucket.charge(quota, n(cost), now)]
+            } else {
+                [store.take("alice", quota.into(), n(cost), now), bucket.take(quota, n(cost), now)]
+            };
+            // Each may round up once, by a tick of at most 256 ns, and each token's time as well.
+            ticks += Duration::from_nanos(256 * (2 + u64::from(cost)));
+            let [told, exact] = decisions.map(|decision| decision.reset_after());
+            prop_assert!(told >= exact || decisions[1].allowed() != decisions[0].allowed());
+            if decisions[0].allowed() != decisions[1].allowed() {
+                // By a rounding at the edge; from here on they are two different buckets.
+                prop_assert!(decisions[1].allowed());
+                return Ok(());
+            }
+            prop_assert!(told.saturating_sub(exact) <= ticks, "{told:?} for {exact:?}");
         }
     }
 

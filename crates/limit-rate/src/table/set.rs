@@ -72,13 +72,19 @@ impl<'a> Set<'a> {
     /// later, at the line's stamp. Also right for a line that nobody looked through for years.
     /// `None` if the word has changed, and the stamp may be too new for it.
     pub(crate) fn debt(self, at: usize, seen: u64, now: u64) -> Option<u64> {
+        self.ticks(at, seen, now).map(|ticks| word::scale(seen).nanos(ticks))
+    }
+
+    /// As [`debt`](Self::debt), in the bucket's own ticks.
+    fn ticks(self, at: usize, seen: u64, now: u64) -> Option<u64> {
         let stamp = self.lines.line((self.home & !1) + at / WAYS).stamp.load(Acquire);
         let ticks = until_full(seen, stamp, now).max(0).unsigned_abs();
-        (self.place(at).load(Relaxed) == seen).then(|| word::scale(seen).nanos(ticks))
+        (self.place(at).load(Relaxed) == seen).then_some(ticks)
     }
 
     /// Puts a claim where it costs the least: an empty place, else that of a bucket that is full,
-    /// else that of the least indebted. `None` if the place has changed meanwhile, or the key is
+    /// else that of the least indebted. Debts are compared in ticks, of which a bucket that takes longer
+    /// to fill has longer ones: roughly, which bucket is the emptiest. `None` if the place has changed meanwhile, or the key is
     /// there after all.
     pub(crate) fn claim(self, now: u64) -> Option<(usize, u64)> {
         let (at, victim, debt) = self.cheapest(now)?;
@@ -108,7 +114,7 @@ impl<'a> Set<'a> {
             let debt = match seen {
                 EMPTY => 0,
                 claim if word::is_claim(claim) => u64::MAX,
-                bucket => self.debt(at, bucket, now)?,
+                bucket => self.ticks(at, bucket, now)?,
             };
             let price = u128::from(debt) + u128::from(seen != EMPTY);
             if price < lowest {

@@ -63,6 +63,12 @@ where
         self.lines.take(hash, quota, cost, self.nanos(now))
     }
 
+    fn charge(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision {
+        let hash = self.hash(key, &window);
+        let quota = self.quota(key, hash, &window, now);
+        self.lines.charge(hash, quota, cost, self.nanos(now))
+    }
+
     fn get(&self, key: &K, window: Window, now: Instant) -> Decision {
         let hash = self.hash(key, &window);
         let quota = self.quota(key, hash, &window, now);

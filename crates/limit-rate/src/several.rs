@@ -1,0 +1,120 @@
+//! What is asked of a request where there are several windows, or one that is not the same for all.
+
+use std::{
+    hash::Hash,
+    num::NonZeroU32,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use palisade_core::Head;
+use palisade_key::{Asker, ExtractKey};
+use tokio::time::Instant;
+
+use crate::{
+    Decisions, RateLimitHeaders, Store, Window,
+    asked::Asked,
+    future::ResponseFuture,
+    layer::Settings,
+    service::Owned,
+    told::{After, Charge, Told},
+};
+
+/// What the buckets, or the want of one, say of a request.
+enum Verdict<K> {
+    /// By the buckets of this key, or of those without one.
+    Decided(Decisions, Option<K>),
+    Keyless,
+    Uncounted,
+}
+
+impl<K, St> Settings<K, St>
+where
+    K: ExtractKey,
+    St: Store<K::Key>,
+{
+    /// What is to be done with the answer of a request that is let in, or a refusal.
+    #[inline(never)]
+    pub(crate) fn decide_on_all<F>(
+        &self,
+        head: Head<'_>,
+        now: Instant,
+    ) -> Result<Option<After<Owned<K>, St>>, ResponseFuture<F, Owned<K>, St>> {
+        let Some(asked) = self.asked(head) else { return Ok(None) };
+        let cost = self.cost(head);
+        let verdict = self.key.with(head, |key| match self.missing.of(key) {
+            Asker::Key(key) => {
+                let decisions = self.ask(&*self.state.store, key, &asked, cost, now);
+                if !decisions.allowed() {
+                    self.state.offenders.refused(key, now.into_std());
+                }
+                let owned = self.charge_when.is_some().then(|| key.to_owned());
+                Verdict::Decided(decisions, owned)
+            }
+            Asker::Shared => {
+                Verdict::Decided(self.ask(&self.state.keyless, &(), &asked, cost, now), None)
+            }
+            Asker::Rejected => Verdict::Keyless,
+            Asker::Skipped => Verdict::Uncounted,
+        });
+        let (decisions, key) = match verdict {
+            Verdict::Uncounted => return Ok(None),
+            Verdict::Keyless if self.shadow => {
+                self.state.counts.shadowed.fetch_add(1, Relaxed);
+                return Ok(None);
+            }
+            Verdict::Keyless => return Err(self.refuse_keyless(head, now)),
+            Verdict::Decided(decisions, key) => (decisions, key),
+        };
+        let allowed = decisions.allowed();
+        if !allowed {
+            if !self.shadow {
+                return Err(self.refuse(&asked, &decisions, head, now));
+            }
+            self.state.counts.shadowed.fetch_add(1, Relaxed);
+        }
+        let told = (self.headers == RateLimitHeaders::Draft)
+            .then(|| Told::of(&self.state, &asked, &decisions));
+        Ok(match self.charge_when.clone() {
+            Some(when) if allowed => {
+                let (state, apply) = (Arc::clone(&self.state), Charge::charge::<K::Key>);
+                Some(After::Charge(Charge { when, state, key, asked, cost, apply, told }))
+            }
+            _ => told.map(After::Tell),
+        })
+    }
+
+    /// The windows that a request goes by. `None` if it is to pass by all of them.
+    fn asked(&self, head: Head<'_>) -> Option<Asked> {
+        let mut asked = Asked::none();
+        for (at, window) in (0_u32..).zip(self.state.windows()) {
+            let tier = self.tiers.iter().find(|(known, _)| *known == at as usize);
+            match tier.map(|(_, quota_for)| quota_for(head)) {
+                None => asked.push(Window::new(at, window.quota.get())),
+                Some(Some(quota)) => asked.push(Window::new(at, quota)),
+                Some(None) if at == 0 => return None,
+                Some(None) => {}
+            }
+        }
+        Some(asked)
+    }
+
+    /// Takes, or looks whether there would be enough where it is charged later.
+    fn ask<Q: Hash + ?Sized>(
+        &self,
+        store: &impl Store<Q>,
+        key: &Q,
+        asked: &Asked,
+        cost: NonZeroU32,
+        now: Instant,
+    ) -> Decisions {
+        let now = now.into_std();
+        if self.charge_when.is_none() {
+            return store.take_all(key, asked, cost, now);
+        }
+        let mut decisions = Decisions::default();
+        for window in asked.iter() {
+            decisions.push(store.get(key, *window, now).with_cost(cost));
+        }
+        decisions
+    }
+}

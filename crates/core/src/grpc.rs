@@ -1,6 +1,6 @@
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode};
 
 /// A gRPC status code.
 ///
@@ -28,6 +28,29 @@ pub enum GrpcCode {
     DataLoss = 15,
     Unauthenticated = 16,
 }
+
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// By number.
+const ALL: [GrpcCode; 17] = [
+    GrpcCode::Ok,
+    GrpcCode::Cancelled,
+    GrpcCode::Unknown,
+    GrpcCode::InvalidArgument,
+    GrpcCode::DeadlineExceeded,
+    GrpcCode::NotFound,
+    GrpcCode::AlreadyExists,
+    GrpcCode::PermissionDenied,
+    GrpcCode::ResourceExhausted,
+    GrpcCode::FailedPrecondition,
+    GrpcCode::Aborted,
+    GrpcCode::OutOfRange,
+    GrpcCode::Unimplemented,
+    GrpcCode::Internal,
+    GrpcCode::Unavailable,
+    GrpcCode::DataLoss,
+    GrpcCode::Unauthenticated,
+];
 
 impl GrpcCode {
     /// The number sent in `grpc-status`.
@@ -59,6 +82,39 @@ impl GrpcCode {
             502 | 503 => Self::Unavailable,
             _ => Self::Unknown,
         }
+    }
+
+    /// The code that a gRPC client takes an answer for that has no `grpc-status`, by its HTTP status:
+    /// some proxy's, likely. `None` for 200, where the status is still to come.
+    ///
+    /// This is gRPC's
+    /// [mapping](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md), and not
+    /// [`from_status`](Self::from_status).
+    #[must_use]
+    pub fn from_answer(status: StatusCode) -> Option<Self> {
+        Some(match status.as_u16() {
+            200 => return None,
+            400 | 431 => Self::Internal,
+            401 => Self::Unauthenticated,
+            403 => Self::PermissionDenied,
+            404 => Self::Unimplemented,
+            429 | 502..=504 => Self::Unavailable,
+            _ => Self::Unknown,
+        })
+    }
+
+    /// The code in `grpc-status`, in the head of a trailers-only answer or in the trailers.
+    ///
+    /// What is there and is none of the codes is `Unknown`.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(GRPC_STATUS)?;
+        let number = match value.as_bytes() {
+            [digit @ b'0'..=b'9'] => digit - b'0',
+            [b'1', digit @ b'0'..=b'9'] => 10 + digit - b'0',
+            _ => return Some(Self::Unknown),
+        };
+        Some(ALL.get(usize::from(number)).copied().unwrap_or(Self::Unknown))
     }
 
     const fn name(self) -> &'static str {

@@ -65,12 +65,15 @@
 //! ```
 
 mod body;
+mod classify;
 mod deadline;
 mod details;
 mod grpc;
 mod head;
+mod hint;
 mod id;
 pub mod log;
+mod outcome;
 mod protocol;
 mod reason;
 mod rejection;
@@ -79,10 +82,16 @@ mod render;
 mod wire;
 
 pub use body::{BodyRule, End, Guard, GuardedBody};
+pub use classify::{
+    AutoClassifier, Classify, ClassifyEnd, GrpcClassifier, GrpcEnd, HttpClassifier, Verdict,
+    WithSent,
+};
 pub use deadline::Deadline;
 pub use grpc::GrpcCode;
 pub use head::Head;
+pub use hint::RetryHint;
 pub use id::Id;
+pub use outcome::Outcome;
 pub use protocol::Protocol;
 pub use reason::{Reason, Sent};
 pub use rejection::Rejection;

@@ -114,7 +114,12 @@ impl GrpcCode {
             [b'1', digit @ b'0'..=b'9'] => 10 + digit - b'0',
             _ => return Some(Self::Unknown),
         };
-        Some(ALL.get(usize::from(number)).copied().unwrap_or(Self::Unknown))
+        Some(Self::of_number(number))
+    }
+
+    /// The code with this number; `Unknown` if there is none.
+    pub(crate) fn of_number(number: u8) -> Self {
+        ALL.get(usize::from(number)).copied().unwrap_or(Self::Unknown)
     }
 
     const fn name(self) -> &'static str {

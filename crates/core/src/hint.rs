@@ -101,3 +101,6 @@ fn number(value: &HeaderValue) -> Option<u64> {
 fn date(value: &HeaderValue) -> Option<SystemTime> {
     httpdate::parse_http_date(value.to_str().ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,11 @@ impl Outcome {
     /// | --- | --- |
     /// | [`io::Error`](std::io::Error) of the kind `ConnectionRefused` | `NotSent` |
     /// | [`Rejection`] | as [`of_refusal`](Self::of_refusal) says |
+    /// | with the feature `hyper-util`: its client's error in connecting | `NotSent` |
+    /// | with `hyper-util` or `h2`: hyper's error for a request that it canceled before it was written | `NotSent` |
+    /// | with `h2`: a stream that the server reset with `REFUSED_STREAM` ([RFC 9113 §8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)), or that a `GOAWAY` with `NO_ERROR` left out (§6.8) | `NotSent` |
+    /// | with `tonic`, which has both others: its error in connecting | `NotSent` |
+    /// | with `tonic`: a status | as [`GrpcClassifier`](crate::GrpcClassifier) says; but `CANCELLED` that tonic made of an error, a reset or its own timeout, is a `Failure` |
     /// | anything else | its own cause decides; without one, `Failure` |
     ///
     /// A reset, a broken pipe, an incomplete message or a timeout is no proof: the service may have

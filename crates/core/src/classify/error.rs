@@ -5,15 +5,51 @@ use std::{any::Any, error::Error, io};
 use super::http_status;
 use crate::{BoxError, Outcome, Rejection, RetryHint};
 
+#[cfg(feature = "h2")]
+mod h2;
+#[cfg(any(feature = "h2", feature = "hyper-util"))]
+mod hyper;
+#[cfg(feature = "hyper-util")]
+mod hyper_util;
+#[cfg(feature = "tonic")]
+mod tonic;
+
 /// Sees an error of a type it knows for what it is.
 type Recognise = fn(&dyn Any) -> Option<&(dyn Error + 'static)>;
 
 /// Says what an error means, if it is one that decides.
 type Judge = fn(&(dyn Error + 'static)) -> Option<Outcome>;
 
-const KNOWN: &[Recognise] = &[boxed, plain::<io::Error>, plain::<Rejection>];
+const KNOWN: &[Recognise] = &[
+    boxed,
+    plain::<io::Error>,
+    plain::<Rejection>,
+    #[cfg(feature = "h2")]
+    plain::<::h2::Error>,
+    #[cfg(any(feature = "h2", feature = "hyper-util"))]
+    plain::<hyper_lean::Error>,
+    #[cfg(feature = "hyper-util")]
+    plain::<hyper_util_lean::client::legacy::Error>,
+    #[cfg(feature = "tonic")]
+    plain::<tonic_lean::Status>,
+    #[cfg(feature = "tonic")]
+    plain::<tonic_lean::transport::Error>,
+];
 
-const JUDGES: &[Judge] = &[refused_connection, rejection];
+const JUDGES: &[Judge] = &[
+    refused_connection,
+    rejection,
+    #[cfg(feature = "h2")]
+    h2::refused,
+    #[cfg(any(feature = "h2", feature = "hyper-util"))]
+    hyper::canceled,
+    #[cfg(feature = "hyper-util")]
+    hyper_util::connecting,
+    #[cfg(feature = "tonic")]
+    tonic::connecting,
+    #[cfg(feature = "tonic")]
+    tonic::status,
+];
 
 /// No chain of causes is that long; an error that is its own cause ends here.
 const DEEPEST: usize = 32;
@@ -61,3 +97,6 @@ fn rejection(error: &(dyn Error + 'static)) -> Option<Outcome> {
     };
     Some(Outcome::of_rejection(rejection).unwrap_or_else(by_status))
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,24 +32,24 @@ pub enum GrpcCode {
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// By number.
-const ALL: [GrpcCode; 17] = [
-    GrpcCode::Ok,
-    GrpcCode::Cancelled,
-    GrpcCode::Unknown,
-    GrpcCode::InvalidArgument,
-    GrpcCode::DeadlineExceeded,
-    GrpcCode::NotFound,
-    GrpcCode::AlreadyExists,
-    GrpcCode::PermissionDenied,
-    GrpcCode::ResourceExhausted,
-    GrpcCode::FailedPrecondition,
-    GrpcCode::Aborted,
-    GrpcCode::OutOfRange,
-    GrpcCode::Unimplemented,
-    GrpcCode::Internal,
-    GrpcCode::Unavailable,
-    GrpcCode::DataLoss,
-    GrpcCode::Unauthenticated,
+const NAMED: [(GrpcCode, &str); 17] = [
+    (GrpcCode::Ok, "OK"),
+    (GrpcCode::Cancelled, "CANCELLED"),
+    (GrpcCode::Unknown, "UNKNOWN"),
+    (GrpcCode::InvalidArgument, "INVALID_ARGUMENT"),
+    (GrpcCode::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+    (GrpcCode::NotFound, "NOT_FOUND"),
+    (GrpcCode::AlreadyExists, "ALREADY_EXISTS"),
+    (GrpcCode::PermissionDenied, "PERMISSION_DENIED"),
+    (GrpcCode::ResourceExhausted, "RESOURCE_EXHAUSTED"),
+    (GrpcCode::FailedPrecondition, "FAILED_PRECONDITION"),
+    (GrpcCode::Aborted, "ABORTED"),
+    (GrpcCode::OutOfRange, "OUT_OF_RANGE"),
+    (GrpcCode::Unimplemented, "UNIMPLEMENTED"),
+    (GrpcCode::Internal, "INTERNAL"),
+    (GrpcCode::Unavailable, "UNAVAILABLE"),
+    (GrpcCode::DataLoss, "DATA_LOSS"),
+    (GrpcCode::Unauthenticated, "UNAUTHENTICATED"),
 ];
 
 impl GrpcCode {
@@ -119,34 +119,28 @@ impl GrpcCode {
 
     /// The code with this number; `Unknown` if there is none.
     pub(crate) fn of_number(number: u8) -> Self {
-        ALL.get(usize::from(number)).copied().unwrap_or(Self::Unknown)
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::Cancelled => "CANCELLED",
-            Self::Unknown => "UNKNOWN",
-            Self::InvalidArgument => "INVALID_ARGUMENT",
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Self::NotFound => "NOT_FOUND",
-            Self::AlreadyExists => "ALREADY_EXISTS",
-            Self::PermissionDenied => "PERMISSION_DENIED",
-            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            Self::FailedPrecondition => "FAILED_PRECONDITION",
-            Self::Aborted => "ABORTED",
-            Self::OutOfRange => "OUT_OF_RANGE",
-            Self::Unimplemented => "UNIMPLEMENTED",
-            Self::Internal => "INTERNAL",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::DataLoss => "DATA_LOSS",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-        }
+        NAMED.get(usize::from(number)).map_or(Self::Unknown, |&(code, _)| code)
     }
 }
 
 impl fmt::Display for GrpcCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(NAMED[usize::from(self.number())].1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_is_found_by_its_number_and_has_its_name() {
+        for number in 0..=255 {
+            let code = GrpcCode::of_number(number);
+            let expected = if number <= 16 { number } else { 2 };
+            assert_eq!(code.number(), expected);
+            let upper = format!("{code:?}").to_uppercase();
+            assert_eq!(code.to_string().replace('_', ""), upper);
+        }
     }
 }

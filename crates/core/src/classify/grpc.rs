@@ -83,28 +83,17 @@ pub(super) fn of_head(call: Protocol, parts: &Parts) -> Verdict<GrpcEnd> {
 
 /// `headers` are those that the code was among.
 pub(super) fn of_code(code: GrpcCode, headers: &HeaderMap) -> Outcome {
-    use GrpcCode as Code;
+    use GrpcCode::{
+        DataLoss, DeadlineExceeded, Internal, Ok, ResourceExhausted, Unavailable, Unknown,
+    };
     match code {
-        Code::Ok => Outcome::Success,
-        Code::Unknown
-        | Code::DeadlineExceeded
-        | Code::Internal
-        | Code::Unavailable
-        | Code::DataLoss => Outcome::Failure,
-        Code::ResourceExhausted => {
+        Ok => Outcome::Success,
+        Unavailable | DeadlineExceeded | Internal | Unknown | DataLoss => Outcome::Failure,
+        ResourceExhausted => {
             let hint = RetryHint::of(headers, Protocol::Grpc, SystemTime::now());
             Outcome::Throttled { retry_after: hint.and_then(RetryHint::delay) }
         }
-        Code::Cancelled
-        | Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::Unauthenticated => Outcome::Ignored,
+        _ => Outcome::Ignored,
     }
 }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode};
 
 /// A gRPC status code.
 ///
@@ -28,6 +28,29 @@ pub enum GrpcCode {
     DataLoss = 15,
     Unauthenticated = 16,
 }
+
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// By number.
+const NAMED: [(GrpcCode, &str); 17] = [
+    (GrpcCode::Ok, "OK"),
+    (GrpcCode::Cancelled, "CANCELLED"),
+    (GrpcCode::Unknown, "UNKNOWN"),
+    (GrpcCode::InvalidArgument, "INVALID_ARGUMENT"),
+    (GrpcCode::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+    (GrpcCode::NotFound, "NOT_FOUND"),
+    (GrpcCode::AlreadyExists, "ALREADY_EXISTS"),
+    (GrpcCode::PermissionDenied, "PERMISSION_DENIED"),
+    (GrpcCode::ResourceExhausted, "RESOURCE_EXHAUSTED"),
+    (GrpcCode::FailedPrecondition, "FAILED_PRECONDITION"),
+    (GrpcCode::Aborted, "ABORTED"),
+    (GrpcCode::OutOfRange, "OUT_OF_RANGE"),
+    (GrpcCode::Unimplemented, "UNIMPLEMENTED"),
+    (GrpcCode::Internal, "INTERNAL"),
+    (GrpcCode::Unavailable, "UNAVAILABLE"),
+    (GrpcCode::DataLoss, "DATA_LOSS"),
+    (GrpcCode::Unauthenticated, "UNAUTHENTICATED"),
+];
 
 impl GrpcCode {
     /// The number sent in `grpc-status`.
@@ -61,31 +84,63 @@ impl GrpcCode {
         }
     }
 
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::Cancelled => "CANCELLED",
-            Self::Unknown => "UNKNOWN",
-            Self::InvalidArgument => "INVALID_ARGUMENT",
-            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Self::NotFound => "NOT_FOUND",
-            Self::AlreadyExists => "ALREADY_EXISTS",
-            Self::PermissionDenied => "PERMISSION_DENIED",
-            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            Self::FailedPrecondition => "FAILED_PRECONDITION",
-            Self::Aborted => "ABORTED",
-            Self::OutOfRange => "OUT_OF_RANGE",
-            Self::Unimplemented => "UNIMPLEMENTED",
-            Self::Internal => "INTERNAL",
-            Self::Unavailable => "UNAVAILABLE",
-            Self::DataLoss => "DATA_LOSS",
-            Self::Unauthenticated => "UNAUTHENTICATED",
-        }
+    /// The code that a gRPC client takes an answer for that has no `grpc-status`, by its HTTP status:
+    /// some proxy's, likely. `None` for 200, where the status is still to come.
+    ///
+    /// This is gRPC's
+    /// [mapping](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md), and not
+    /// [`from_status`](Self::from_status).
+    #[must_use]
+    pub fn from_answer(status: StatusCode) -> Option<Self> {
+        Some(match status.as_u16() {
+            200 => return None,
+            400 | 431 => Self::Internal,
+            401 => Self::Unauthenticated,
+            403 => Self::PermissionDenied,
+            404 => Self::Unimplemented,
+            429 | 502..=504 => Self::Unavailable,
+            _ => Self::Unknown,
+        })
+    }
+
+    /// The code in `grpc-status`, in the head of a trailers-only answer or in the trailers.
+    ///
+    /// What is there and is none of the codes is `Unknown`.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(GRPC_STATUS)?;
+        let number = match value.as_bytes() {
+            [digit @ b'0'..=b'9'] => digit - b'0',
+            [b'1', digit @ b'0'..=b'9'] => 10 + digit - b'0',
+            _ => return Some(Self::Unknown),
+        };
+        Some(Self::of_number(number))
+    }
+
+    /// The code with this number; `Unknown` if there is none.
+    pub(crate) fn of_number(number: u8) -> Self {
+        NAMED.get(usize::from(number)).map_or(Self::Unknown, |&(code, _)| code)
     }
 }
 
 impl fmt::Display for GrpcCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
+        f.pad(NAMED[usize::from(self.number())].1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_is_found_by_its_number_and_has_its_name() {
+        for number in 0..=255 {
+            let code = GrpcCode::of_number(number);
+            let expected = if number <= 16 { number } else { 2 };
+            assert_eq!(code.number(), expected);
+            let upper = format!("{code:?}").to_uppercase();
+            assert_eq!(code.to_string().replace('_', ""), upper);
+        }
     }
 }

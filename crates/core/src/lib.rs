@@ -66,12 +66,15 @@
 
 mod backoff;
 mod body;
+mod classify;
 mod deadline;
 mod details;
 mod grpc;
 mod head;
+mod hint;
 mod id;
 pub mod log;
+mod outcome;
 mod protocol;
 mod reason;
 mod rejection;
@@ -81,10 +84,16 @@ mod wire;
 
 pub use backoff::{Backoff, Delays, Jitter, Rng};
 pub use body::{BodyRule, End, Guard, GuardedBody};
+pub use classify::{
+    AutoClassifier, Classify, ClassifyEnd, GrpcClassifier, GrpcEnd, HttpClassifier, Verdict,
+    WithSent,
+};
 pub use deadline::Deadline;
 pub use grpc::GrpcCode;
 pub use head::Head;
+pub use hint::RetryHint;
 pub use id::Id;
+pub use outcome::Outcome;
 pub use protocol::Protocol;
 pub use reason::{Reason, Sent};
 pub use rejection::Rejection;

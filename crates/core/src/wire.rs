@@ -12,7 +12,7 @@ use http::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::{Protocol, Reason, Rejection, details};
+use crate::{Protocol, Reason, Rejection, details, grpc::GRPC_STATUS, hint::PUSHBACK};
 
 pub(crate) fn response(rejection: &Rejection, protocol: Protocol) -> Response<Bytes> {
     match protocol {
@@ -96,10 +96,8 @@ impl Write for Escaped<'_> {
 }
 
 fn trailers_only(rejection: &Rejection, content_type: &'static str) -> Response<Bytes> {
-    const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
     const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
     const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-    const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
     /// What may not stand bare in `grpc-message`: all but the printable ASCII, and `%` itself.
     const NOT_BARE: &AsciiSet = &CONTROLS.add(b'%');
 
@@ -117,7 +115,7 @@ fn trailers_only(rejection: &Rejection, content_type: &'static str) -> Response<
     }
     if let Some(wait) = rejection.retry_after() {
         let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        headers.insert(GRPC_PUSHBACK, HeaderValue::from(millis));
+        headers.insert(PUSHBACK, HeaderValue::from(millis));
     }
     response
 }

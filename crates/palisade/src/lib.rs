@@ -70,7 +70,8 @@ pub use palisade_timeout as timeout;
 
 #[doc(inline)]
 pub use palisade_core::{
-    BodyRule, BoxError, Deadline, End, GrpcCode, Guard, GuardedBody, Head, Id, Protocol, Reason,
+    AutoClassifier, BodyRule, BoxError, Classify, ClassifyEnd, Deadline, End, GrpcClassifier,
+    GrpcCode, GrpcEnd, Guard, GuardedBody, Head, HttpClassifier, Id, Outcome, Protocol, Reason,
     Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render, RenderFuture,
-    RenderLayer, Sent, Unwatched, log,
+    RenderLayer, RetryHint, Sent, Unwatched, Verdict, WithSent, log,
 };

@@ -38,24 +38,40 @@
 //! assert_eq!((stats.opened, stats.refused, stats.total_calls), (1, 2, 11));
 //! ```
 
+mod call;
 mod circuit;
+pub mod future;
+mod gate;
+mod handle;
+mod keyed;
+mod layer;
 mod policy;
 mod probes;
 mod refused;
+mod service;
 mod share;
 mod state;
 mod stats;
+mod switches;
 mod sync;
 mod ticket;
 mod transition;
 mod trip;
+mod wired;
 
+pub use call::Recording;
 pub use circuit::Circuit;
+pub use gate::{Gate, GateLayer};
+pub use handle::{Switch, Transitions};
+pub use keyed::{KeyedBreaker, KeyedBreakerLayer, circuits::Owner};
+pub use layer::BreakerLayer;
 pub use policy::Policy;
 pub use probes::{InvalidProbes, Probes};
 pub use refused::Refused;
+pub use service::{Breaker, CIRCUIT_OPEN, ResponseBody};
 pub use state::{Mode, Readiness, State};
 pub use stats::Stats;
+pub use switches::Switches;
 pub use ticket::{Signal, Ticket};
 pub use transition::{Cause, Transition};
 pub use trip::{InvalidTrip, Trip};

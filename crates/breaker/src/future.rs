@@ -1,0 +1,151 @@
+//! The future of [`Breaker`](crate::Breaker), and of its kin.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use palisade_core::{
+    AutoClassifier, BodyRule, Classify, GuardedBody, Protocol, Rejection, Verdict,
+};
+use pin_project::pin_project;
+
+use crate::{
+    ResponseBody,
+    call::{Call, Recording},
+};
+
+/// The answer to a request: the inner service's, or at once a refusal.
+///
+/// # Cancel safety
+///
+/// Dropping it tells the circuit that nobody waits any more: a failure if the call took as long as a
+/// [slow](crate::Trip::slow) one by then, else nothing, and a probe gives its place back.
+///
+/// # Panics
+///
+/// When it is polled again after it was ready.
+#[pin_project]
+pub struct ResponseFuture<F, C = AutoClassifier, T = Protocol> {
+    #[pin]
+    state: State<F, C, T>,
+}
+
+#[pin_project(project = StateProj)]
+enum State<F, C, T> {
+    /// `None` is a call that no circuit is asked about.
+    Admitted {
+        #[pin]
+        future: F,
+        call: Option<Call<C>>,
+        kept: Option<T>,
+        rule: BodyRule,
+    },
+    Refused {
+        rejection: Option<Rejection>,
+        protocol: Protocol,
+    },
+}
+
+impl<F, C, T> ResponseFuture<F, C, T> {
+    /// Begins a call by making its future, which may panic.
+    #[inline]
+    pub(crate) fn admitted(
+        mut call: Call<C>,
+        kept: T,
+        rule: BodyRule,
+        begin: impl FnOnce() -> F,
+    ) -> Self {
+        call.running = true;
+        let future = begin();
+        call.running = false;
+        Self { state: State::Admitted { future, call: Some(call), kept: Some(kept), rule } }
+    }
+
+    pub(crate) fn unwatched(future: F, rule: BodyRule) -> Self {
+        Self { state: State::Admitted { future, call: None, kept: None, rule } }
+    }
+
+    pub(crate) fn refused(rejection: Rejection, protocol: Protocol) -> Self {
+        Self { state: State::Refused { rejection: Some(rejection), protocol } }
+    }
+}
+
+impl<F, C, B, E> Future for ResponseFuture<F, C, C::Call>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes>,
+    C: Classify<E>,
+{
+    type Output = Result<Response<ResponseBody<B, C, C::Eos>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Admitted { future, call, kept, rule } => {
+                running(call, true);
+                let polled = future.poll(cx);
+                running(call, false);
+                let Poll::Ready(answer) = polled else { return Poll::Pending };
+                Poll::Ready(match (call.take(), kept.take()) {
+                    (Some(call), Some(kept)) => judge(answer, call, kept, *rule),
+                    _ => answer.map(|response| GuardedBody::guard(response, *rule, None)),
+                })
+            }
+            StateProj::Refused { rejection, protocol } => {
+                let rejection = rejection.take().expect("polled after it was ready");
+                Poll::Ready(Ok(rejection.respond(*protocol).map(GuardedBody::own)))
+            }
+        }
+    }
+}
+
+#[inline]
+fn running<C>(call: &mut Option<Call<C>>, running: bool) {
+    if let Some(call) = call {
+        call.running = running;
+    }
+}
+
+#[inline]
+fn judge<C: Classify<E>, B: Body<Data = Bytes>, E>(
+    answer: Result<Response<B>, E>,
+    mut call: Call<C>,
+    kept: C::Call,
+    rule: BodyRule,
+) -> Result<Response<ResponseBody<B, C, C::Eos>>, E> {
+    let (parts, body) = match answer {
+        Ok(response) => response.into_parts(),
+        Err(error) => {
+            let outcome = call.shared.classifier.error(&error);
+            call.record(outcome);
+            return Err(error);
+        }
+    };
+    let recording = match call.shared.classifier.response(kept, &parts) {
+        Verdict::Now(outcome) => {
+            call.record(outcome);
+            None
+        }
+        Verdict::AtEnd(end) => {
+            call.answered();
+            Some(Recording::new(call, end))
+        }
+    };
+    Ok(GuardedBody::guard(Response::from_parts(parts, body), rule, recording))
+}
+
+impl<F, C, T> fmt::Debug for ResponseFuture<F, C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Admitted { .. } => "Admitted",
+            State::Refused { .. } => "Refused",
+        };
+        f.debug_tuple("ResponseFuture").field(&format_args!("{state}")).finish()
+    }
+}

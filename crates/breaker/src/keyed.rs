@@ -1,0 +1,249 @@
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use palisade_core::{AutoClassifier, BodyRule, Classify, Head, Protocol};
+use palisade_key::{Asker, ExtractKey, Missing};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use self::circuits::{Circuits, Owned, Owner};
+use crate::{Policy, ResponseBody, Switches, call::Shared, future::ResponseFuture, layer::Answer};
+
+pub(crate) mod circuits;
+
+/// A circuit for each upstream that a service calls: what is broken is no longer called, and all else is.
+///
+/// Upstreams are told apart by a key of the request: the [authority](palisade_key::Authority) of its
+/// target, or any closure's. Which upstream it is, is known only with the request: so this is ready when
+/// the inner service is, and refuses in `call`.
+///
+/// ```
+/// use palisade_breaker::{KeyedBreakerLayer, State, Trip};
+/// use palisade_key::Authority;
+///
+/// let layer = KeyedBreakerLayer::new(Trip::consecutive(5), Authority::new()).with_max(100);
+/// let switches = layer.handle();
+/// assert!(switches.is_empty(), "nobody has called yet");
+/// ```
+///
+/// # What it costs
+///
+/// For each call a short lock, of one out of sixteen, to find the circuit of a key. One that is new is made
+/// then: about a kilobyte.
+///
+/// # What it forgets
+///
+/// There are at most [so many](Self::with_max). When there is no room for a new one, one that is closed and
+/// idle goes: none of its calls is in flight, and none was counted within its window. Nobody can tell, but
+/// that it would have been open for longer next time. An open one, or one that is forced, never goes. While
+/// all are in use, keys that are new share one circuit, which [is counted](Switches::shared).
+pub struct KeyedBreakerLayer<K, C = AutoClassifier>
+where
+    K: ExtractKey,
+{
+    settings: Arc<Settings<K, C>>,
+}
+
+/// What is decided when the layer is made.
+struct Settings<K: ExtractKey, C> {
+    key: Arc<K>,
+    circuits: Arc<Circuits<Owned<K>, C>>,
+    missing: Missing,
+    answer: Answer,
+}
+
+impl<K> KeyedBreakerLayer<K>
+where
+    K: ExtractKey,
+{
+    /// A circuit by this policy for each key, over all services this layer and its clones are applied
+    /// to. Up to 1,024 of them.
+    #[must_use]
+    pub fn new(policy: impl Into<Policy>, key: K) -> Self {
+        const MAX: usize = 1024;
+        Self {
+            settings: Arc::new(Settings {
+                key: Arc::new(key),
+                circuits: Circuits::new(policy.into(), Arc::new(AutoClassifier), MAX),
+                missing: Missing::default(),
+                answer: Answer::default(),
+            }),
+        }
+    }
+}
+
+impl<K: ExtractKey, C> KeyedBreakerLayer<K, C> {
+    /// Lets `classifier` say which answers and errors are failures; see
+    /// [`BreakerLayer::with_classifier`](crate::BreakerLayer::with_classifier).
+    ///
+    /// The layer begins anew by it: take the [`handle`](Self::handle) afterwards.
+    #[must_use]
+    pub fn with_classifier<T>(self, classifier: T) -> KeyedBreakerLayer<K, T> {
+        let circuits = &self.settings.circuits;
+        let settings = Settings {
+            key: Arc::clone(&self.settings.key),
+            circuits: Circuits::new(circuits.policy, Arc::new(classifier), circuits.max),
+            missing: self.settings.missing,
+            answer: self.settings.answer,
+        };
+        KeyedBreakerLayer { settings: Arc::new(settings) }
+    }
+
+    /// Keeps at most so many circuits. 0 is one for all keys.
+    ///
+    /// The layer begins anew by it: take the [`handle`](Self::handle) afterwards.
+    #[must_use]
+    pub fn with_max(self, max: usize) -> Self {
+        let circuits = &self.settings.circuits;
+        let classifier = Arc::clone(&circuits.classifier);
+        let circuits = Circuits::new(circuits.policy, classifier, max);
+        Self { settings: Arc::new(Settings { circuits, ..self.settings.copy() }) }
+    }
+
+    /// Does this with requests that have no key, instead of letting them share one circuit.
+    #[must_use]
+    pub fn with_missing(self, missing: Missing) -> Self {
+        Self { settings: Arc::new(Settings { missing, ..self.settings.copy() }) }
+    }
+
+    /// Answers with this status instead of 503 Service Unavailable.
+    ///
+    /// # Panics
+    ///
+    /// When the status is no error (4xx or 5xx): clients would take a refusal for success.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        let answer = Answer::new(status);
+        Self { settings: Arc::new(Settings { answer, ..self.settings.copy() }) }
+    }
+
+    /// The operator's end of these circuits.
+    #[must_use]
+    pub fn handle(&self) -> Switches<K::Key, C> {
+        Switches::new(Arc::clone(&self.settings.circuits))
+    }
+}
+
+impl<K: ExtractKey, C> Settings<K, C> {
+    fn copy(&self) -> Self {
+        let (key, circuits) = (Arc::clone(&self.key), Arc::clone(&self.circuits));
+        Self { key, circuits, missing: self.missing, answer: self.answer }
+    }
+}
+
+impl<K: ExtractKey, C, S> Layer<S> for KeyedBreakerLayer<K, C> {
+    type Service = KeyedBreaker<S, K, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        KeyedBreaker { inner, settings: Arc::clone(&self.settings) }
+    }
+}
+
+// A derive would ask it of the key and the classifier.
+impl<K: ExtractKey, C> Clone for KeyedBreakerLayer<K, C> {
+    fn clone(&self) -> Self {
+        Self { settings: Arc::clone(&self.settings) }
+    }
+}
+
+impl<K: ExtractKey, C> fmt::Debug for KeyedBreakerLayer<K, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyedBreakerLayer").field(&self.settings.circuits).finish()
+    }
+}
+
+/// The service of [`KeyedBreakerLayer`].
+pub struct KeyedBreaker<S, K: ExtractKey, C = AutoClassifier> {
+    inner: S,
+    settings: Arc<Settings<K, C>>,
+}
+
+impl<S, K: ExtractKey, C> KeyedBreaker<S, K, C> {
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Gives the inner service back.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, K, C, ReqBody, ResBody> Service<Request<ReqBody>> for KeyedBreaker<S, K, C>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body<Data = Bytes>,
+    K: ExtractKey<Key: Owner>,
+    C: Classify<S::Error>,
+{
+    type Response = Response<ResponseBody<ResBody, C, C::Eos>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, C, C::Call>;
+
+    /// Ready when the inner service is.
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let settings = &*self.settings;
+        let head = Head::of(&request);
+        let circuit = settings.key.with(head, |key| match settings.missing.of(key) {
+            Asker::Key(key) => Ok(Some(settings.circuits.of(key))),
+            Asker::Shared => Ok(Some(Arc::clone(&settings.circuits.shared))),
+            Asker::Rejected => Err(Missing::rejection(head)),
+            Asker::Skipped => Ok(None),
+        });
+        match circuit {
+            Ok(Some(circuit)) => self.call_by(&circuit, request),
+            Ok(None) => {
+                let rule = BodyRule::of(request.method());
+                ResponseFuture::unwatched(self.inner.call(request), rule)
+            }
+            Err(rejection) => ResponseFuture::refused(rejection, Protocol::of(head)),
+        }
+    }
+}
+
+impl<S, K: ExtractKey, C> KeyedBreaker<S, K, C> {
+    fn call_by<ReqBody, ResBody>(
+        &mut self,
+        circuit: &Arc<Shared<C>>,
+        request: Request<ReqBody>,
+    ) -> ResponseFuture<S::Future, C, C::Call>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        C: Classify<S::Error>,
+    {
+        crate::service::call(&mut self.inner, circuit, self.settings.answer, request)
+    }
+}
+
+// A derive would ask it of the key and the classifier.
+impl<S: Clone, K: ExtractKey, C> Clone for KeyedBreaker<S, K, C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
+    }
+}
+
+impl<S: fmt::Debug, K: ExtractKey, C> fmt::Debug for KeyedBreaker<S, K, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedBreaker")
+            .field("inner", &self.inner)
+            .field("circuits", &self.settings.circuits)
+            .finish_non_exhaustive()
+    }
+}

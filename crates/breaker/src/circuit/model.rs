@@ -108,7 +108,7 @@ impl Model {
     pub(super) fn window(&self, now: u64) -> [u64; 3] {
         let bucket = now / (self.setting.window / 10);
         let within = || self.outcomes.iter().filter(|outcome| outcome.bucket + 10 > bucket);
-        let count = |count: usize| u64::try_from(count).unwrap();
+        let count = |count: usize| u64::try_from(count).expect("it fits");
         [
             count(within().count()),
             count(within().filter(|outcome| outcome.failed).count()),
@@ -255,7 +255,7 @@ impl Model {
         };
         if matches!(self.mode, Mode::Automatic | Mode::ObserveOnly) {
             let healthy = (now - self.closed_since) / self.setting.decay;
-            self.attempt = self.attempt.saturating_sub(u32::try_from(healthy).unwrap());
+            self.attempt = self.attempt.saturating_sub(u32::try_from(healthy).expect("it fits"));
             self.open(now, cause);
         }
     }

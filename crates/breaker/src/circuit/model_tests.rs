@@ -86,8 +86,8 @@ fn millis(millis: u64) -> Duration {
 }
 
 fn share((percent, min): (u64, u64), trip: impl Fn(f64) -> Trip) -> Trip {
-    let percent = u32::try_from(percent).unwrap();
-    trip(f64::from(percent) / 100.0).min(u32::try_from(min).unwrap())
+    let number = |number| u32::try_from(number).expect("it is small");
+    trip(f64::from(number(percent)) / 100.0).min(number(min))
 }
 
 fn policy(setting: Setting) -> Policy {
@@ -100,7 +100,7 @@ fn policy(setting: Setting) -> Policy {
         trip = trip.or(share(slow, |share| Trip::slow(millis(setting.threshold), share)));
     }
     let (base, max) = setting.open;
-    let count = |count: usize| u32::try_from(count).unwrap();
+    let count = |count: usize| u32::try_from(count).expect("it is small");
     let probes = Probes::new(count(setting.probes)).need(count(setting.need));
     Policy::new(trip.window(millis(setting.window)))
         .with_open(Backoff::new(millis(base), millis(max)).with_jitter(Jitter::None))

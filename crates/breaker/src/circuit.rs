@@ -295,6 +295,8 @@ impl fmt::Debug for Circuit {
 #[cfg(all(test, palisade_loom))]
 mod loom_tests;
 #[cfg(all(test, not(palisade_loom)))]
+mod model;
+#[cfg(all(test, not(palisade_loom)))]
 mod model_tests;
 #[cfg(all(test, not(palisade_loom)))]
 mod tests;

@@ -100,9 +100,6 @@ impl Circuit {
     /// A call came when the open circuit's time was over: it is the first probe. `None` if another was.
     pub(super) fn half_open(&self, word: Word, now: u64) -> Option<Word> {
         let mut cold = self.cold();
-        if self.word() != word || now < self.front.open_until.load(Relaxed) {
-            return None;
-        }
         self.lease(now);
         let next = word.next(State::HalfOpen).issue();
         if !self.swap(word, next) {
@@ -218,6 +215,8 @@ impl Circuit {
             }
         }
         drop(cold);
+        // What was not judged while it was forced is with the next outcome.
+        self.window.arm(self.front.clock.place(now), &self.back.counts.past);
         self.wake();
     }
 

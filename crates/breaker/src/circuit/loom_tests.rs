@@ -135,10 +135,12 @@ fn a_probe_that_just_began_does_not_expire_in_anothers_place() {
 fn the_time_for_which_it_is_open_is_there_when_it_is() {
     model(|now| {
         let circuit = circuit(policy(Trip::consecutive(1), 1), now);
-        let other = beside(&circuit, move |circuit| circuit.admit(now));
+        let other = beside(&circuit, move |circuit| (circuit.state(now), circuit.admit(now)));
         call(&circuit, Signal::Failure, now);
-        match other.join().unwrap() {
-            Ok(ticket) => assert!(!ticket.is_probe(), "it was half-open as soon as it was open"),
+        let (state, admitted) = other.join().unwrap();
+        assert_ne!(state, State::HalfOpen, "its time was over as soon as it was open");
+        match admitted {
+            Ok(ticket) => assert!(!ticket.is_probe() && state == State::Closed),
             Err(refused) => assert_eq!(refused.retry_after(), Some(5 * SECOND)),
         }
     });

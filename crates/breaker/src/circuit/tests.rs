@@ -1,4 +1,4 @@
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::{Arc, Weak, atomic::AtomicUsize};
 
 use palisade_core::{Backoff, Jitter};
 
@@ -28,13 +28,13 @@ pub(super) fn closed(policy: Policy) -> (Circuit, Instant) {
 pub(super) fn open(policy: Policy) -> (Circuit, Instant) {
     let (circuit, now) = closed(policy);
     call(&circuit, Signal::Failure, now);
-    assert_eq!(circuit.admit(now).unwrap_err().state(), State::Open);
+    assert_eq!(circuit.admit(now).expect_err("it is open").state(), State::Open);
     (circuit, now)
 }
 
 pub(super) fn half_open(policy: Policy) -> (Circuit, Instant) {
     let (circuit, now) = open(policy);
-    let now = now + circuit.stats(now).retry_after.unwrap();
+    let now = now + circuit.stats(now).retry_after.expect("it is open");
     assert_eq!(circuit.state(now), State::HalfOpen);
     (circuit, now)
 }
@@ -306,8 +306,8 @@ fn who_was_away_for_long_sees_what_was_missed() {
 fn it_wakes_after_each_change_and_without_a_lock() {
     let woken = Arc::new(AtomicUsize::new(0));
     let now = start();
-    let shared: Arc<Circuit> = Arc::new_cyclic(|circuit: &std::sync::Weak<Circuit>| {
-        let (woken, circuit) = (Arc::clone(&woken), circuit.clone());
+    let shared: Arc<Circuit> = Arc::new_cyclic(|circuit: &Weak<Circuit>| {
+        let (woken, circuit) = (Arc::clone(&woken), Weak::clone(circuit));
         let wake = move || {
             // Would wait for itself if a lock were held.
             let seen = circuit.upgrade().map_or(0, |circuit| circuit.transitions(0).len());

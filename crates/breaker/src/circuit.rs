@@ -7,7 +7,7 @@ use std::{
 use palisade_core::Rng;
 
 use crate::{
-    Policy, Refused, State, Ticket,
+    Policy, Readiness, Refused, State, Ticket,
     state::Mode,
     sync::{AtomicU64, Mutex},
     ticket::{Role, UNTIMED},
@@ -98,6 +98,8 @@ struct Front {
 struct Back {
     policy: Policy,
     counts: Counts,
+    /// Probes that were answered and are not over: a generation, and their number.
+    answered: AtomicU64,
     wake: Option<Box<dyn Fn() + Send + Sync>>,
     cold: Mutex<Cold>,
 }
@@ -142,6 +144,7 @@ impl Circuit {
             back: Back {
                 policy,
                 counts: Counts::default(),
+                answered: AtomicU64::new(0),
                 wake: None,
                 cold: Mutex::new(Cold::new(rng)),
             },
@@ -175,7 +178,7 @@ impl Circuit {
 
     /// The same, reading the clock only if the time is needed: when the circuit is not closed, and when
     /// it trips on [slow](crate::Trip::slow) calls. A ticket that was given without does not know when
-    /// its call began, unless it is [told](Self::began).
+    /// its call began.
     ///
     /// # Errors
     ///
@@ -186,12 +189,27 @@ impl Circuit {
         untimed.map_or_else(|| self.admit(now()), Ok)
     }
 
-    /// Tells a ticket when its call began, unless it knows.
+    /// Whether it is closed, or as good as that: one load, which may be all there is to ask.
     #[inline]
-    pub fn began(&self, ticket: &mut Ticket, now: Instant) {
-        if !ticket.is_timed() {
-            ticket.started = self.front.clock.nanos(now);
-        }
+    pub(crate) fn passes(&self) -> bool {
+        self.word().passes()
+    }
+
+    /// Refuses a call that was found to be refused before it was there, whatever has changed since.
+    #[cold]
+    pub(crate) fn refuse_anyway(&self, now: Instant) -> Refused {
+        self.back.counts.refused.fetch_add(1, Relaxed);
+        let retry_after = match self.readiness(now) {
+            Readiness::Forced => None,
+            // It may be ready by now; who comes back at once is not turned away.
+            Readiness::Ready => Some(Duration::ZERO),
+            Readiness::After(until) => Some(until.saturating_duration_since(now)),
+            Readiness::ProbesBusy(until) => {
+                let left = until.saturating_duration_since(now);
+                Some(left.min(Duration::from_nanos(PROBES_BUSY)))
+            }
+        };
+        Refused { state: self.state(now), retry_after }
     }
 
     #[inline]

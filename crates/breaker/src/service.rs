@@ -14,7 +14,7 @@ use palisade_core::{
 use tower_service::Service;
 
 use crate::{
-    Refused,
+    Readiness, Refused,
     call::{Call, Recording, Shared},
     future::ResponseFuture,
     layer::Answer,
@@ -99,7 +99,9 @@ pub(crate) fn refuse<F, C, T>(
 ) -> ResponseFuture<F, C, T> {
     let mut rejection = Rejection::new(CIRCUIT_OPEN, answer.status)
         .for_request(head)
-        .with_detail("What this service depends on is not well at the moment. Please try again later.")
+        .with_detail(
+            "What this service depends on is not well at the moment. Please try again later.",
+        )
         .with_source(refused);
     if let Some(wait) = refused.retry_after() {
         rejection = rejection.with_retry_after(wait);
@@ -123,14 +125,14 @@ where
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let circuit = &self.shared.wired.circuit;
-        self.refuses_next = !circuit.passes() && !circuit.is_ready(now());
+        self.refuses_next = !circuit.passes() && circuit.readiness(now()) != Readiness::Ready;
         if self.refuses_next { Poll::Ready(Ok(())) } else { self.inner.poll_ready(cx) }
     }
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         if mem::take(&mut self.refuses_next) {
-            let refused = self.shared.wired.circuit.refuse(now());
+            let refused = self.shared.wired.circuit.refuse_anyway(now());
             return refuse(refused, self.answer, Head::of(&request));
         }
         call(&mut self.inner, &self.shared, self.answer, request)

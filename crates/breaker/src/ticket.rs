@@ -22,6 +22,8 @@ pub(crate) enum Role {
     Counted,
     /// The verdict on a half-open circuit.
     Probe,
+    /// The same, and its answer has begun.
+    AnsweredProbe,
     /// Nothing: the call would have been refused.
     Observed,
 }
@@ -30,7 +32,7 @@ impl Ticket {
     /// Whether the circuit is half-open and this call is to show that all is well again.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.role == Role::Probe
+        matches!(self.role, Role::Probe | Role::AnsweredProbe)
     }
 
     /// Whether it is known when the call began.

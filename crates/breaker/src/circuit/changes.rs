@@ -111,24 +111,30 @@ impl Circuit {
         Some(next)
     }
 
-    /// The lease of all probes in flight is over: they have failed.
+    /// The lease of all probes in flight is over: those that were not answered have failed.
     #[cold]
     pub(super) fn expire(&self, word: Word, now: u64) {
         let mut cold = self.cold();
         if self.word() != word || !self.is_lease_over(word, now) {
             return;
         }
-        let expired = word.expire();
-        let changed = if expired.verdict(self.back.policy.probes) == Some(false) {
-            // Since then, not since somebody came by: whoever comes late finds it half-open again.
-            let over = self.front.lease_until.load(Relaxed);
-            self.open(&mut cold, word, over, Cause::LeaseOver)
-        } else {
-            self.swap(word, expired)
+        let expired = word.expire(self.answered_in(word.generation()));
+        let changed = match expired.verdict(self.back.policy.probes) {
+            Some(true) => {
+                self.close(&mut cold, word, word.next(State::Closed), Cause::ProbesPassed, now)
+            }
+            Some(false) => {
+                // Since then, not since somebody came by: whoever comes late finds it half-open again.
+                let over = self.front.lease_until.load(Relaxed);
+                self.open(&mut cold, word, over, Cause::LeaseOver)
+            }
+            None => self.swap(word, expired),
         };
         drop(cold);
         if changed {
-            self.back.counts.past.failed.fetch_add(word.in_flight().into(), Relaxed);
+            let past = &self.back.counts.past;
+            past.ok.fetch_add((expired.passed() - word.passed()).into(), Relaxed);
+            past.failed.fetch_add((expired.failed() - word.failed()).into(), Relaxed);
             self.wake();
         }
     }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Circuit, clock};
-use crate::{Signal, Ticket, ticket::Role};
+use crate::{
+    Signal, Ticket,
+    ticket::{Role, UNTIMED},
+};
 
 impl Circuit {
     /// Learns what became of a call. A panic is a [`Signal::Failure`].
@@ -28,6 +31,40 @@ impl Circuit {
         let patience = clock::nanos(self.back.policy.patience());
         let failed = ticket.is_timed() && now.saturating_sub(ticket.started) >= patience;
         self.hear(&ticket, if failed { Signal::Failure } else { Signal::Ignored }, now);
+    }
+
+    /// Learns that the answer to a call has begun, whose end is to decide.
+    ///
+    /// From here on the call no longer becomes slow, however long its answer is. And a probe whose lease
+    /// ends before its answer does has passed: long streams are decided by how they began.
+    #[cold]
+    pub fn answered(&self, ticket: &mut Ticket, now: Instant) {
+        let now = self.front.clock.nanos(now);
+        if ticket.is_timed() && now.saturating_sub(ticket.started) >= self.front.slow {
+            return;
+        }
+        ticket.started = UNTIMED;
+        if ticket.role == Role::Probe {
+            ticket.role = Role::AnsweredProbe;
+            self.count_answered(ticket.generation, |answered| answered + 1);
+        }
+    }
+
+    fn count_answered(&self, generation: u32, count: impl Fn(u32) -> u32) {
+        let next = |seen: u64| {
+            let answered = of_generation(seen, generation);
+            Some(u64::from(generation) << 32 | u64::from(count(answered)))
+        };
+        // Of a generation that is over nobody asks.
+        if self.word().generation() == generation {
+            let _ = self.back.answered.fetch_update(Relaxed, Relaxed, next);
+        }
+    }
+
+    /// How many probes of this generation were answered, and are not over.
+    pub(super) fn answered_in(&self, generation: u32) -> u8 {
+        let answered = of_generation(self.back.answered.load(Relaxed), generation);
+        u8::try_from(answered).unwrap_or(u8::MAX)
     }
 
     #[inline]
@@ -79,6 +116,9 @@ impl Circuit {
         if ticket.role == Role::Observed {
             return;
         }
+        if ticket.role == Role::AnsweredProbe {
+            self.count_answered(ticket.generation, |answered| answered.saturating_sub(1));
+        }
         loop {
             let word = self.word();
             if word.generation() != ticket.generation {
@@ -111,4 +151,9 @@ impl Circuit {
             Signal::Failure | Signal::Throttled => _ = counts.past.failed.fetch_add(1, Relaxed),
         }
     }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "two halves of a word")]
+fn of_generation(seen: u64, generation: u32) -> u32 {
+    if (seen >> 32) as u32 == generation { seen as u32 } else { 0 }
 }

@@ -80,6 +80,15 @@ impl Circuit {
         }
     }
 
+    /// Whether nobody could tell it from a new one, but by its past.
+    pub(crate) fn is_idle(&self, now: Instant) -> bool {
+        let word = self.word();
+        word.mode() == Mode::Automatic && word.state() == State::Closed && {
+            let window = self.window.sums(self.front.clock.place(self.front.clock.nanos(now)));
+            window.calls == 0 && self.window.consecutive.load(Relaxed) == 0
+        }
+    }
+
     /// How it stands.
     #[must_use]
     pub fn stats(&self, now: Instant) -> Stats {

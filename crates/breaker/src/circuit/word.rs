@@ -132,11 +132,14 @@ impl Word {
         Self(self.0 + (1 << FAILED))
     }
 
-    /// All that are in flight have failed. In a new generation, so that what they still bring is late.
-    pub(crate) const fn expire(self) -> Self {
+    /// Of all that are in flight, those that were answered have passed and the others failed. In a new
+    /// generation, so that what they still bring is late.
+    pub(crate) const fn expire(self, answered: u8) -> Self {
         let generation = self.generation().wrapping_add(1) as u64;
-        let expired = (self.in_flight() as u64) << FAILED;
-        Self(generation << GENERATION | (self.0 + expired) & !(u64::MAX << GENERATION))
+        let in_flight = self.in_flight();
+        let passed = if answered < in_flight { answered } else { in_flight };
+        let counts = (passed as u64) << PASSED | ((in_flight - passed) as u64) << FAILED;
+        Self(generation << GENERATION | (self.0 + counts) & !(u64::MAX << GENERATION))
     }
 
     pub(crate) const fn has_room(self, probes: Probes) -> bool {
@@ -199,7 +202,7 @@ mod tests {
             );
         }
         assert_eq!((failed.state(), failed.generation()), (State::HalfOpen, 1));
-        assert_eq!((word.expire().failed(), word.expire().generation()), (63, 2));
+        assert_eq!((word.expire(0).failed(), word.expire(0).generation()), (63, 2));
     }
 
     #[test]
@@ -220,6 +223,6 @@ mod tests {
         word = word.next(State::Open);
         assert_eq!((word.generation(), word.state()), (0, State::Open));
         let last = Word::from_bits(u64::from(u32::MAX) << GENERATION | 2).issue();
-        assert_eq!((last.expire().generation(), last.expire().failed()), (0, 1));
+        assert_eq!((last.expire(0).generation(), last.expire(0).failed()), (0, 1));
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Borrow,
     collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, RandomState},
@@ -60,14 +61,15 @@ impl<O, C> Circuits<O, C> {
 
     #[allow(clippy::cast_possible_truncation, reason = "it is less than the number of shards")]
     pub(crate) fn shard<K: Hash + ?Sized>(&self, key: &K) -> MutexGuard<'_, Shard<O, C>> {
-        let at = ((u128::from(self.hasher.hash_one(key)) * self.shards.len() as u128) >> 64) as usize;
+        let at =
+            ((u128::from(self.hasher.hash_one(key)) * self.shards.len() as u128) >> 64) as usize;
         lock(&self.shards[at])
     }
 
     /// The key's circuit, made if it has none.
     pub(crate) fn of<K: Owner<Owned = O> + ?Sized>(&self, key: &K) -> Arc<Shared<C>>
     where
-        O: Hash + Eq,
+        O: Borrow<K> + Hash + Eq,
     {
         let mut shard = self.shard(key);
         if let Some(known) = shard.get(key) {

@@ -127,7 +127,7 @@ fn core_stays_small() {
     };
     let is_source = |path: &PathBuf| !path.ends_with("tests.rs");
     let lines: usize = sources(folder.as_std_path()).into_iter().filter(is_source).map(lines).sum();
-    assert!((100..=1300).contains(&lines), "core has {lines} lines of code");
+    assert!((100..=1700).contains(&lines), "core has {lines} lines of code");
 }
 
 /// Where the timer of a body that has to wait is boxed: not on the path of a response that is there.

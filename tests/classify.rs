@@ -4,69 +4,29 @@
 mod bodies;
 mod judged;
 
-use std::{convert::Infallible, future::ready, io, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, future::ready, io, time::Duration};
 
 use bodies::{AnyBody, plain};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use judged::{Judged, Legacy, Outcomes, Then, VERSIONS, goaway, head, judged, legacy, peer, reset};
-use palisade::{AutoClassifier, Classify, Outcome, Protocol, Reason, Rejection};
+use judged::{VERSIONS, echo, judged, outcome_of_call, outcome_of_get, over, request};
+use palisade::{AutoClassifier, Classify, Head, Outcome, Protocol, Reason, Rejection};
 use palisade_testkit::{
     Gate,
-    grpc::{CountRequest, Echo, EchoClient, EchoServer, SayRequest},
-    sockets::{Server, deaf},
+    grpc::{CountRequest, Echo, EchoServer, SayRequest},
+    sockets::Server,
 };
-use tokio::{io::AsyncReadExt, net::TcpListener};
 use tonic::{
     Code,
-    transport::{self, Channel, Endpoint, server::TcpIncoming},
+    transport::{self, server::TcpIncoming},
 };
 use tower::{ServiceExt, service_fn};
 
 const THROTTLED: Outcome = Outcome::Throttled { retry_after: None };
-
-/// HTTP/2's codes for what went wrong (RFC 9113 §7).
-const NO_ERROR: u32 = 0;
-const INTERNAL_ERROR: u32 = 2;
-const REFUSED_STREAM: u32 = 7;
-const CANCEL: u32 = 8;
-const ENHANCE_YOUR_CALM: u32 = 11;
-
-fn request(method: &Method, server: SocketAddr, path: &str) -> Request<Full<Bytes>> {
-    let uri = format!("http://{server}{path}");
-    Request::builder().method(method).uri(uri).body(Full::default()).unwrap()
-}
-
-/// What hyper-util's client makes of a GET, without its body.
-async fn outcome_of_get(server: SocketAddr, version: Version) -> Outcome {
-    let (client, mut outcomes) = judged(legacy(version));
-    client.oneshot(request(&Method::GET, server, "/")).await.ok();
-    outcomes.next().await
-}
-
-fn channel(server: SocketAddr) -> Channel {
-    Endpoint::from_shared(format!("http://{server}")).unwrap().connect_lazy()
-}
-
-fn echo(server: SocketAddr) -> (EchoClient<Judged<Channel>>, Outcomes) {
-    let (channel, outcomes) = judged(channel(server));
-    (EchoClient::new(channel), outcomes)
-}
-
-/// What tonic's client makes of a call, and tells its caller.
-async fn outcome_of_call(server: SocketAddr) -> (Outcome, Code) {
-    let (mut client, mut outcomes) = echo(server);
-    let code = match client.say(SayRequest::default()).await {
-        Ok(_) => Code::Ok,
-        Err(status) => status.code(),
-    };
-    (outcomes.next().await, code)
-}
 
 type Frames = Vec<io::Result<Frame<Bytes>>>;
 
@@ -130,7 +90,7 @@ async fn an_http_answer_is_judged_by_its_head_however_its_body_ends() {
             (Method::GET, "/503", Outcome::Failure),
             (Method::GET, "/505", Outcome::Ignored),
         ] {
-            let (client, mut outcomes) = judged(legacy(version));
+            let (client, mut outcomes) = judged(over(version));
             let answer = client.oneshot(request(&method, server.address(), path)).await.unwrap();
             if path == "/cut" {
                 gate.let_pass(1);
@@ -148,7 +108,7 @@ async fn a_refusal_that_came_over_the_wire_is_the_servers_own() {
     const BUSY: Reason = Reason::new("busy");
     let server = Server::hyper(service_fn(async |request: Request<Incoming>| {
         let busy = Rejection::new(BUSY, StatusCode::TOO_MANY_REQUESTS);
-        let protocol = Protocol::of(palisade::Head::of(&request));
+        let protocol = Protocol::of(Head::of(&request));
         Ok::<_, Infallible>(busy.with_retry_after(Duration::from_secs(3)).respond(protocol))
     }));
     let throttled = Outcome::Throttled { retry_after: Some(Duration::from_secs(3)) };
@@ -199,7 +159,7 @@ async fn outcome_of_grpc(version: Version, kind: &'static str, frames: fn() -> F
         let body = streamed(frames(), inner_gate.clone());
         ready(Response::builder().header("content-type", kind).body(body))
     }));
-    let (client, mut outcomes) = judged(legacy(version));
+    let (client, mut outcomes) = judged(over(version));
     let mut request = request(&Method::POST, server.address(), "/menu.Menu/Today");
     request.headers_mut().insert("content-type", kind.parse().unwrap());
     request.headers_mut().insert("te", "trailers".parse().unwrap());
@@ -274,108 +234,4 @@ async fn a_tonic_handler_that_panics_has_failed() {
     assert_eq!((status.code(), outcomes.next().await), (Code::Cancelled, Outcome::Failure));
     // Nor does an inner layer that makes an error of it fool anybody.
     assert_eq!(AutoClassifier.error(&status), Outcome::Failure);
-}
-
-#[tokio::test]
-async fn at_a_dead_port_nothing_was_sent() {
-    let dead = deaf();
-    let address = dead.local_addr().unwrap();
-    for version in VERSIONS {
-        assert_eq!(outcome_of_get(address, version).await, Outcome::NotSent, "{version:?}");
-    }
-    assert_eq!(outcome_of_call(address).await, (Outcome::NotSent, Code::Unavailable));
-    // As a status, too, it still says why.
-    let status = EchoClient::new(channel(address)).say(SayRequest::default()).await.unwrap_err();
-    assert_eq!(AutoClassifier.error(&status), Outcome::NotSent);
-}
-
-#[tokio::test]
-async fn a_connection_that_ends_after_the_request_proves_nothing() {
-    for then in [Then::Reset, Then::Close] {
-        let server = peer(Vec::new(), then);
-        let got = outcome_of_get(server.address(), Version::HTTP_2).await;
-        assert_eq!(got, Outcome::Failure, "HTTP/2 {then:?}");
-        assert_eq!(outcome_of_call(server.address()).await.0, Outcome::Failure, "gRPC {then:?}");
-
-        let server = Server::start(move |listener: TcpListener| async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                stream.read_u8().await.ok();
-                if let Then::Reset = then {
-                    stream.set_zero_linger().ok();
-                }
-            }
-        });
-        let got = outcome_of_get(server.address(), Version::HTTP_11).await;
-        assert_eq!(got, Outcome::Failure, "HTTP/1.1 {then:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_stream_that_was_refused_was_not_sent_and_one_that_was_reset_may_have_been() {
-    for (code, expected) in [
-        (REFUSED_STREAM, Outcome::NotSent),
-        (CANCEL, Outcome::Failure),
-        (INTERNAL_ERROR, Outcome::Failure),
-        (NO_ERROR, Outcome::Failure),
-    ] {
-        let server = peer(reset(code), Then::Hold);
-        let got = outcome_of_get(server.address(), Version::HTTP_2).await;
-        assert_eq!(got, expected, "{code}");
-        assert_eq!(outcome_of_call(server.address()).await.0, expected, "gRPC {code}");
-    }
-}
-
-#[tokio::test]
-async fn a_stream_that_is_refused_after_it_was_answered_has_failed() {
-    let server = peer([head(), reset(REFUSED_STREAM)].concat(), Then::Hold);
-    assert_eq!(outcome_of_call(server.address()).await.0, Outcome::Failure);
-}
-
-#[tokio::test]
-async fn a_server_that_goes_away_says_what_it_did_not_look_at() {
-    for (frames, expected) in [
-        (goaway(0, NO_ERROR), Outcome::NotSent),
-        // The request was looked at.
-        (goaway(1, NO_ERROR), Outcome::Failure),
-        (goaway(0x7fff_ffff, NO_ERROR), Outcome::Failure),
-        ([goaway(0x7fff_ffff, NO_ERROR), goaway(0, NO_ERROR)].concat(), Outcome::NotSent),
-        // What went wrong may be this request, and h2 tells all streams the same.
-        (goaway(1, ENHANCE_YOUR_CALM), Outcome::Failure),
-        (goaway(0, INTERNAL_ERROR), Outcome::Failure),
-    ] {
-        let server = peer(frames.clone(), Then::Close);
-        let got = outcome_of_get(server.address(), Version::HTTP_2).await;
-        assert_eq!(got, expected, "{frames:?}");
-        assert_eq!(outcome_of_call(server.address()).await.0, expected, "gRPC {frames:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_hyper_never_wrote_was_not_sent() {
-    let get = || Request::get("/").body(Empty::<Bytes>::new()).unwrap();
-    let io = TokioIo::new(tokio::io::duplex(1024).0);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    drop(connection);
-    let error = sender.send_request(get()).await.unwrap_err();
-    assert!(error.is_canceled());
-    assert_eq!(AutoClassifier.error(&error), Outcome::NotSent);
-}
-
-/// A gateway's request body comes from a connection of its own, whose errors are no proof for this.
-#[tokio::test]
-async fn what_befell_the_requests_own_body_proves_nothing() {
-    let server = Server::hyper(service_fn(async |request: Request<Incoming>| {
-        request.into_body().collect().await?;
-        Ok::<_, hyper::Error>(Response::new(Empty::<Bytes>::new()))
-    }));
-    for version in VERSIONS {
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let frames: Frames = vec![Ok(message()), Err(refused)];
-        let body: AnyBody = StreamBody::new(stream::iter(frames)).boxed_unsync();
-        let client: Legacy<AnyBody> = legacy(version);
-        let (client, mut outcomes) = judged(client);
-        let post = request(&Method::POST, server.address(), "/").map(|_| body);
-        client.oneshot(post).await.map(drop).unwrap_err();
-        assert_eq!(outcomes.next().await, Outcome::Failure, "{version:?}");
-    }
 }

@@ -1,16 +1,18 @@
-//! Clients whose exchanges are judged, and a server that answers with any HTTP/2 frames.
+//! Clients whose exchanges are judged.
 
+mod failures;
 mod peer;
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use http_body::Body;
 use http_body_util::Full;
 use hyper_util::{
@@ -21,10 +23,13 @@ use palisade::{
     AutoClassifier, BodyRule, Classify, ClassifyEnd, End, Guard, GuardedBody, Head, Outcome,
     Verdict,
 };
+use palisade_testkit::grpc::{EchoClient, SayRequest};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tower::Service;
-
-pub(crate) use peer::{Then, goaway, head, peer, reset};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
+use tower::{Service, ServiceExt};
 
 pub(crate) const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
@@ -109,10 +114,42 @@ where
 /// hyper-util's client.
 pub(crate) type Legacy<B = Full<Bytes>> = legacy::Client<HttpConnector, B>;
 
-pub(crate) fn legacy<B>(version: Version) -> Legacy<B>
+/// One that speaks this version only.
+pub(crate) fn over<B>(version: Version) -> Legacy<B>
 where
     B: Body<Data: Send> + Send,
 {
     let mut client = legacy::Client::builder(TokioExecutor::new());
     client.http2_only(version == Version::HTTP_2).build_http()
+}
+
+pub(crate) fn request(method: &Method, server: SocketAddr, path: &str) -> Request<Full<Bytes>> {
+    let uri = format!("http://{server}{path}");
+    Request::builder().method(method).uri(uri).body(Full::default()).unwrap()
+}
+
+/// What hyper-util's client makes of a GET, without its body.
+pub(crate) async fn outcome_of_get(server: SocketAddr, version: Version) -> Outcome {
+    let (client, mut outcomes) = judged(over(version));
+    client.oneshot(request(&Method::GET, server, "/")).await.ok();
+    outcomes.next().await
+}
+
+pub(crate) fn channel(server: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{server}")).unwrap().connect_lazy()
+}
+
+pub(crate) fn echo(server: SocketAddr) -> (EchoClient<Judged<Channel>>, Outcomes) {
+    let (channel, outcomes) = judged(channel(server));
+    (EchoClient::new(channel), outcomes)
+}
+
+/// What tonic's client makes of a call, and tells its caller.
+pub(crate) async fn outcome_of_call(server: SocketAddr) -> (Outcome, Code) {
+    let (mut client, mut outcomes) = echo(server);
+    let code = match client.say(SayRequest::default()).await {
+        Ok(_) => Code::Ok,
+        Err(status) => status.code(),
+    };
+    (outcomes.next().await, code)
 }

@@ -13,7 +13,17 @@
 //! Two small layers act on the refusals of a whole stack: [`RenderLayer`] renders them in a house
 //! format, [`RejectionErrorLayer`] makes errors of them. What layers write to the log is in [`log`].
 //!
-//! It has no runtime, and takes a lock or reads a clock only while a request is being refused.
+//! A layer that must know whether the service is well asks a [`Classify`] for the [`Outcome`] of each
+//! exchange; when the service wants to be asked again is a [`RetryHint`].
+//!
+//! It has no runtime, and takes a lock or reads a clock only while a request is being refused, or was by
+//! the service.
+//!
+//! | feature | whose errors are read for proof that nothing was sent |
+//! | --- | --- |
+//! | `hyper-util` | hyper-util's client and hyper |
+//! | `h2` | h2 and hyper |
+//! | `tonic` | tonic and its transport, and all of the others |
 //!
 //! # Refusing
 //!
@@ -62,6 +72,32 @@
 //! assert_eq!(soup, "soup");
 //! assert!(complete.load(Ordering::Relaxed));
 //! # });
+//! ```
+//!
+//! # Judging an exchange
+//!
+//! ```
+//! use http::{Request, Response};
+//! use palisade_core::{AutoClassifier, Classify, ClassifyEnd, End, Head, Outcome, Verdict};
+//! use std::{io, time::Duration};
+//!
+//! fn judge<C: Classify<io::Error>>(judge: &C, request: &Request<()>, answer: Response<()>) -> Outcome {
+//!     let call = judge.request(Head::of(request));
+//!     match judge.response(call, &answer.into_parts().0) {
+//!         Verdict::Now(outcome) => outcome,
+//!         // What a guard is told when the body ends.
+//!         Verdict::AtEnd(eos) => eos.end(End::Failed),
+//!     }
+//! }
+//!
+//! let request = Request::get("/menu").body(()).unwrap();
+//! let busy = Response::builder().status(429).header("retry-after", "7").body(()).unwrap();
+//! let retry_after = Some(Duration::from_secs(7));
+//! assert_eq!(judge(&AutoClassifier, &request, busy), Outcome::Throttled { retry_after });
+//!
+//! let call = Request::post("/menu.Menu/Today").header("content-type", "application/grpc");
+//! let call = call.body(()).unwrap();
+//! assert_eq!(judge(&AutoClassifier, &call, Response::new(())), Outcome::Failure);
 //! ```
 
 mod backoff;

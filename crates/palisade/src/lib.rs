@@ -8,7 +8,7 @@
 //!
 //! Layers that keep a count for each client tell clients apart by a [`key`], which has a feature of its
 //! own name. The feature `full` has all of these; by default there are none. With `axum`, keys read axum's
-//! `ConnectInfo`.
+//! `ConnectInfo`. With `hyper-util`, `h2` or `tonic`, an [`Outcome`] is found in those crates' errors.
 //!
 //! A layer that turns a request away *answers* it and leaves the service's error type alone, so an
 //! axum stack stays `Infallible`. [`Rejection::of`] tells such an answer from the service's own.

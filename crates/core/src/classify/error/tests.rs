@@ -164,7 +164,7 @@ mod tonic_errors {
     }
 
     #[test]
-    fn a_statuss_pushback_is_read() {
+    fn the_pushback_of_a_status_is_read() {
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-retry-pushback-ms", "250".parse().unwrap());
         let status = Status::with_metadata(Code::ResourceExhausted, "busy", metadata);

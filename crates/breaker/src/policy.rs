@@ -48,6 +48,12 @@ impl Policy {
         Self { trip, open: OPEN, probes: Probes::default(), decay: DECAY }
     }
 
+    /// Opens by this trip instead.
+    #[must_use]
+    pub fn with_trip(self, trip: Trip) -> Self {
+        Self { trip, ..self }
+    }
+
     /// How long the circuit is open, before it is probed: the first time, the second in short order, and
     /// so on.
     ///

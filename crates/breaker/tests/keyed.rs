@@ -1,0 +1,132 @@
+//! A circuit for each upstream, in paused time.
+#![cfg(not(palisade_loom))]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response, StatusCode};
+use http_body_util::Full;
+use palisade_breaker::{KeyedBreakerLayer, Policy, Probes, State, Trip};
+use palisade_core::{Backoff, Rejection};
+use palisade_key::{HeaderKey, KEY_MISSING, Missing};
+use tokio::time::advance;
+use tower::{Layer, ServiceExt, service_fn};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+type Keyed = KeyedBreakerLayer<HeaderKey>;
+
+fn layer() -> Keyed {
+    let policy = Policy::new(Trip::consecutive(2).or(Trip::rate(0.5)))
+        .with_open(Backoff::constant(5 * SECOND))
+        .with_probes(Probes::new(1));
+    KeyedBreakerLayer::new(policy, HeaderKey::new(HeaderName::from_static("x-upstream")))
+}
+
+fn to(upstream: &str) -> Request<()> {
+    Request::get("/").header("x-upstream", upstream).body(()).unwrap()
+}
+
+async fn send(layer: &Keyed, request: Request<()>, status: u16) -> Response<()> {
+    let inner = service_fn(async move |_| {
+        let mut response = Response::new(Full::<Bytes>::default());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        Ok::<_, Infallible>(response)
+    });
+    layer.layer(inner).oneshot(request).await.unwrap().map(drop)
+}
+
+async fn open(layer: &Keyed, upstream: &str) {
+    for _ in 0..2 {
+        send(layer, to(upstream), 500).await;
+    }
+    assert_eq!(layer.handle().of(upstream.as_bytes()).unwrap().state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_broken_is_refused_and_all_else_is_called() {
+    let layer = layer();
+    open(&layer, "red").await;
+    assert_eq!(send(&layer, to("red"), 200).await.status(), 503);
+    assert_eq!(send(&layer, to("blue"), 200).await.status(), 200);
+    advance(5 * SECOND).await;
+    assert_eq!(send(&layer, to("red"), 200).await.status(), 200);
+    let mut all: Vec<_> =
+        layer.handle().all().into_iter().map(|(key, one)| (key, one.state())).collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(all, [(b"blue".to_vec(), State::Closed), (b"red".to_vec(), State::Closed)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_closed_and_idle_is_forgotten_for_what_is_new() {
+    let layer = layer().with_max(2);
+    open(&layer, "red").await;
+    send(&layer, to("blue"), 200).await;
+    // Blue was called within the window.
+    send(&layer, to("green"), 200).await;
+    let switches = layer.handle();
+    assert_eq!((switches.len(), switches.crowded()), (2, 1));
+    assert!(switches.of(b"green").is_none());
+    assert_eq!(switches.shared().stats().calls, 1);
+    advance(11 * SECOND).await;
+    send(&layer, to("green"), 200).await;
+    assert_eq!((switches.len(), switches.crowded()), (2, 1));
+    assert!(switches.of(b"blue").is_none());
+    assert_eq!(switches.of(b"red").unwrap().stats().opened, 1, "what is open never goes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forced_or_in_flight_never_goes() {
+    let layer = layer().with_max(1);
+    layer.handle().make(b"red").force_open();
+    advance(11 * SECOND).await;
+    assert_eq!(send(&layer, to("blue"), 200).await.status(), 200);
+    assert_eq!(send(&layer, to("red"), 200).await.status(), 503);
+    layer.handle().of(b"red").unwrap().automatic();
+    let hanging = service_fn(|_: Request<()>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+    });
+    let hanging = tokio::spawn(layer.layer(hanging).oneshot(to("red")));
+    tokio::task::yield_now().await;
+    send(&layer, to("blue"), 200).await;
+    assert!(layer.handle().of(b"red").is_some());
+    hanging.abort();
+    let _ = hanging.await;
+    send(&layer, to("blue"), 200).await;
+    assert!(layer.handle().of(b"blue").is_some());
+}
+
+/// However many keys come by.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_keys_makes_no_more_circuits_than_it_may() {
+    let layer = layer().with_max(100);
+    for number in 0..10_000 {
+        send(&layer, to(&number.to_string()), 200).await;
+    }
+    assert!(layer.handle().len() <= 100);
+    assert!(layer.handle().crowded() >= 9_900);
+    assert_eq!(
+        send(&KeyedBreakerLayer::clone(&layer).with_max(0), to("red"), 200).await.status(),
+        200
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_without_a_key_go_by_their_policy() {
+    let nobody = || Request::new(());
+    let shared = layer();
+    for _ in 0..2 {
+        send(&shared, nobody(), 500).await;
+    }
+    assert_eq!(send(&shared, nobody(), 200).await.status(), 503);
+    assert_eq!(shared.handle().shared().state(), State::Open);
+
+    let skip = layer().with_missing(Missing::Skip);
+    for _ in 0..5 {
+        assert_eq!(send(&skip, nobody(), 500).await.status(), 500);
+    }
+    let reject = layer().with_missing(Missing::Reject);
+    let refused = send(&reject, nobody(), 200).await;
+    assert_eq!(Rejection::of(&refused).unwrap().reason(), KEY_MISSING);
+}

@@ -63,13 +63,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Of the bucket that is so many buckets after the circuit was made.
+    /// So many windows after the circuit was made, and this part of one, in 2⁻⁶⁴.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the remainder is below ten")]
-    pub(crate) fn of(epoch: u64) -> Self {
+    #[allow(clippy::cast_possible_truncation, reason = "a part of ten is below ten")]
+    pub(crate) fn of(windows: u64, part: u64) -> Self {
         // The first turn is 1, so that the first outcome of each bucket meets another turn than its own.
-        let turn = u32::try_from(epoch / BUCKETS as u64 + 1).unwrap_or(u32::MAX);
-        Self { at: (epoch % BUCKETS as u64) as usize, turn }
+        let turn = u32::try_from(windows).unwrap_or(u32::MAX).saturating_add(1);
+        Self { at: ((u128::from(part) * BUCKETS as u128) >> 64) as usize, turn }
     }
 }
 

@@ -125,8 +125,10 @@ impl Window {
 
     /// What is in the window at that place.
     pub(crate) fn sums(&self, place: Place) -> Sums {
-        let (failed, slow) = (sum(&self.failed, place), sum(&self.slow, place));
-        Sums { calls: failed + sum(&self.ok, place), failed, slow }
+        let failed = sum(&self.failed, place);
+        let calls = failed + sum(&self.ok, place);
+        // To a clock that stepped back a bucket may have slow calls, and of all calls those of a later turn.
+        Sums { calls, failed, slow: sum(&self.slow, place).min(calls) }
     }
 
     /// All that was counted and has not gone to the [`Past`].

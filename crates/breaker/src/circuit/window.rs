@@ -7,8 +7,8 @@
 //! days finds nothing of old that looks new.
 //!
 //! Turns only go forward. Whoever comes with a clock that is behind counts where others are by now. A
-//! thread that sleeps for a whole window between its load and its `fetch_add` counts one outcome where
-//! it does not belong.
+//! thread that sleeps between its load and its `fetch_add` for a whole window, or while the circuit opens
+//! and closes again, counts one outcome where it does not belong.
 //!
 //! Successes look at nothing but their own word. When a rate waits for more calls, it says so there: by a
 //! bit that the next success meets in its `fetch_add`, which makes it look at the rates. As both are

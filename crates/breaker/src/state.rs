@@ -27,6 +27,13 @@ pub enum Mode {
     ObserveOnly = 3,
 }
 
+impl Mode {
+    /// Whether it is not for the circuit to decide.
+    pub(crate) const fn is_forced(self) -> bool {
+        matches!(self, Self::ForcedOpen | Self::ForcedClosed)
+    }
+}
+
 /// Whether a call would be let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {

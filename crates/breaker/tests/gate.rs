@@ -50,10 +50,14 @@ fn poll<S: Service<Request<()>>>(
     service.poll_ready(&mut Context::from_waker(&Arc::clone(woken).into()))
 }
 
+async fn ready(service: &mut Gate<Probe>) -> &mut Gate<Probe> {
+    ServiceExt::<Request<()>>::ready(service).await.unwrap()
+}
+
 async fn fail(service: &mut Gate<Probe>, probe: &Probe) {
     probe.replan(|plan| plan.head.1 = Act::Fail);
     for _ in 0..2 {
-        let error = service.ready().await.unwrap().call(get()).await.unwrap_err();
+        let error = ready(service).await.call(get()).await.unwrap_err();
         assert_eq!(error, ProbeError);
     }
     probe.replan(|plan| plan.head.1 = Act::Succeed);
@@ -103,7 +107,7 @@ async fn who_waits_for_a_probe_is_woken_when_it_comes_back() {
     fail(&mut service, &probe).await;
     advance(5 * SECOND).await;
     probe.replan(|plan| plan.head.0 = Pace::Never);
-    let first = service.ready().await.unwrap().call(get());
+    let first = ready(&mut service).await.call(get());
     let mut second = service.clone();
     assert!(poll(&mut second, &woken).is_pending());
     drop(first);
@@ -128,8 +132,8 @@ async fn who_loses_the_race_for_a_probe_is_refused() {
     fail(&mut service, &probe).await;
     advance(5 * SECOND).await;
     let mut second = service.clone();
-    ServiceExt::<Request<()>>::ready(&mut service).await.unwrap();
-    ServiceExt::<Request<()>>::ready(&mut second).await.unwrap();
+    ready(&mut service).await;
+    ready(&mut second).await;
     let probing = service.call(get());
     let refused = second.call(get()).await.unwrap();
     assert!(Rejection::of(&refused).is_some());

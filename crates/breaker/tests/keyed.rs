@@ -2,7 +2,7 @@
 #![cfg(not(palisade_loom))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, Request, Response, StatusCode};
@@ -29,10 +29,10 @@ fn to(upstream: &str) -> Request<()> {
 }
 
 async fn send(layer: &Keyed, request: Request<()>, status: u16) -> Response<()> {
-    let inner = service_fn(async move |_| {
+    let inner = service_fn(move |_| {
         let mut response = Response::new(Full::<Bytes>::default());
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        Ok::<_, Infallible>(response)
+        ready(Ok::<_, Infallible>(response))
     });
     layer.layer(inner).oneshot(request).await.unwrap().map(drop)
 }

@@ -4,7 +4,7 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, pending},
+    future::{Future, pending, ready},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Waker},
@@ -41,13 +41,15 @@ fn grpc() -> Request<()> {
     Request::post("/a.B/C").header("content-type", "application/grpc").body(()).unwrap()
 }
 
+fn answer(status: u16) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    response
+}
+
 /// Sends a request for an answer of this status.
 async fn send(layer: &BreakerLayer, status: u16) -> Response<()> {
-    let inner = service_fn(async move |_| {
-        let mut response = Response::new(Full::<Bytes>::default());
-        *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        Ok::<_, Infallible>(response)
-    });
+    let inner = service_fn(move |_| ready(Ok::<_, Infallible>(answer(status))));
     layer.layer(inner).oneshot(get()).await.unwrap().map(drop)
 }
 
@@ -113,9 +115,9 @@ async fn a_refusal_by_a_layer_inside_says_nothing_of_the_service() {
     const FULL: Reason = Reason::new("at-capacity");
     let layer = BreakerLayer::new(policy());
     for (sent, state) in [(Sent::No, State::Closed), (Sent::Maybe, State::Open)] {
-        let refusing = service_fn(async move |_: Request<()>| {
+        let refusing = service_fn(move |_: Request<()>| {
             let rejection = Rejection::new(FULL, StatusCode::SERVICE_UNAVAILABLE).with_sent(sent);
-            Ok::<_, Infallible>(rejection.respond(palisade_core::Protocol::Http))
+            ready(Ok::<_, Infallible>(rejection.respond(palisade_core::Protocol::Http)))
         });
         for _ in 0..3 {
             let answer = layer.layer(refusing).oneshot(get()).await.unwrap();
@@ -145,11 +147,7 @@ async fn a_classifier_of_ones_own_decides() {
     let switch = layer.handle();
     let layer = layer.with_classifier(classifier);
     for _ in 0..2 {
-        let inner = service_fn(async |_: Request<()>| {
-            let mut response = Response::new(Full::<Bytes>::default());
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            Ok::<_, Infallible>(response)
-        });
+        let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(answer(404))));
         layer.layer(inner).oneshot(get()).await.unwrap();
     }
     assert_eq!(switch.state(), State::Open, "the handle is still the layer's");
@@ -367,7 +365,8 @@ async fn who_was_told_ready_on_the_ground_of_a_refusal_is_refused() {
     let refused = service.call(get()).await.unwrap();
     assert_eq!(refused.status(), 503);
     assert_eq!(switch.stats().probes_in_flight, 0);
-    assert_eq!(service.ready().await.unwrap().call(get()).await.unwrap().status(), 200);
+    let service = ServiceExt::<Request<()>>::ready(&mut service).await.unwrap();
+    assert_eq!(service.call(get()).await.unwrap().status(), 200);
     assert_eq!(probe.tally().calls, 1);
 }
 

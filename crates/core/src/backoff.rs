@@ -113,15 +113,13 @@ impl Backoff {
     }
 
     fn draw(&self, attempt: u32, previous: u64, rng: &mut Rng) -> u64 {
-        let factor = 1_u64.checked_shl(attempt).unwrap_or(u64::MAX);
-        let plain = self.base.saturating_mul(factor).min(self.max);
+        // A nanosecond is three centuries after 63 attempts.
+        let plain = self.base.saturating_mul(1 << attempt.min(63)).min(self.max);
+        let upward = plain.min(self.max - self.max / 3);
         match self.jitter {
             Jitter::Full => rng.within(0, plain),
             Jitter::Equal => rng.within(plain - plain / 2, plain),
-            Jitter::Upward => {
-                let least = plain.min(self.max - self.max / 3);
-                rng.within(least, least.saturating_add(least / 2).min(self.max))
-            }
+            Jitter::Upward => rng.within(upward, upward.saturating_add(upward / 2).min(self.max)),
             Jitter::Decorrelated => self.after(previous, rng),
             Jitter::None => plain,
         }

@@ -48,6 +48,10 @@ impl Circuit {
 
     /// Opens the circuit if it is time to.
     pub(super) fn judge(&self, generation: u32, now: u64) {
+        // Else each failure would come for the lock, for as long as an operator holds the circuit closed.
+        if self.word().mode().is_forced() {
+            return;
+        }
         if let Some(cause) = self.reason_to_open(now) {
             self.trip(generation, now, cause);
         }
@@ -84,8 +88,8 @@ impl Circuit {
     fn trip(&self, generation: u32, now: u64, cause: Cause) {
         let mut cold = self.cold();
         let word = self.word();
-        let forced = matches!(word.mode(), Mode::ForcedOpen | Mode::ForcedClosed);
-        if word.generation() != generation || word.state() != State::Closed || forced {
+        let closed = word.state() == State::Closed;
+        if word.generation() != generation || !closed || word.mode().is_forced() {
             return;
         }
         let decay = clock::nanos(self.back.policy.decay);

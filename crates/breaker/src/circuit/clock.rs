@@ -6,16 +6,14 @@ use super::window::Place;
 #[derive(Debug)]
 pub(crate) struct Clock {
     base: Instant,
-    /// Of a bucket's length, in 2⁻⁶⁴: a multiplication where a division would cost as much as all else.
-    /// It is rounded up, which makes a bucket of a second shorter by less than a nanosecond, and one of
-    /// hours by milliseconds.
-    buckets_per_nano: u64,
+    /// In 2⁻⁶⁴: a multiplication where a division would cost as much as all else. It is rounded up, which
+    /// makes a window of ten seconds shorter by nanoseconds, and one of a day by less than a second.
+    windows_per_nano: u64,
 }
 
 impl Clock {
     pub(crate) fn new(base: Instant, window: Duration) -> Self {
-        let bucket = nanos(window) / 10;
-        Self { base, buckets_per_nano: u64::MAX / bucket + 1 }
+        Self { base, windows_per_nano: u64::MAX / nanos(window) + 1 }
     }
 
     /// 0 for moments before it was made, up to 584 years.
@@ -30,15 +28,15 @@ impl Clock {
     }
 
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the upper half is what is wanted")]
+    #[allow(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
     pub(crate) fn place(&self, nanos: u64) -> Place {
-        let epoch = (u128::from(nanos) * u128::from(self.buckets_per_nano)) >> 64;
-        Place::of(epoch as u64)
+        let windows = u128::from(nanos) * u128::from(self.windows_per_nano);
+        Place::of((windows >> 64) as u64, windows as u64)
     }
 }
 
 /// In nanoseconds, up to 584 years.
 #[inline]
 pub(crate) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }

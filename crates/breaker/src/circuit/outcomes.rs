@@ -121,7 +121,8 @@ impl Circuit {
         }
         loop {
             let word = self.word();
-            if word.generation() != ticket.generation {
+            // Or a ticket of another circuit, which takes nobody's place.
+            if word.generation() != ticket.generation || word.in_flight() == 0 {
                 self.back.counts.late.fetch_add(1, Relaxed);
                 return;
             }

@@ -359,3 +359,18 @@ fn a_refusal_says_why_in_a_line() {
     circuit.abandon(probe, now);
     assert!(format!("{circuit:?}").contains("mode: ForcedOpen"));
 }
+
+#[test]
+fn a_ticket_of_another_circuit_does_no_harm() {
+    let (other, later) = half_open(policy(Trip::consecutive(1)).with_probes(Probes::new(2)));
+    let probes = [other.admit(later).unwrap(), other.admit(later).unwrap()];
+    let (circuit, now) = closed(policy(Trip::consecutive(1)));
+    circuit.reset(now);
+    circuit.reset(now);
+    for probe in probes {
+        circuit.record(probe, Signal::Ignored, now);
+    }
+    assert_eq!((circuit.state(now), circuit.stats(now).late), (State::Closed, 2));
+    call(&circuit, Signal::Failure, now);
+    assert_eq!(circuit.state(now), State::Open);
+}

@@ -7,8 +7,8 @@
 //! days finds nothing of old that looks new.
 //!
 //! Turns only go forward. Whoever comes with a clock that is behind counts where others are by now. A
-//! thread that sleeps for a whole window between its load and its `fetch_add` counts one outcome where
-//! it does not belong.
+//! thread that sleeps between its load and its `fetch_add` for a whole window, or while the circuit opens
+//! and closes again, counts one outcome where it does not belong.
 //!
 //! Successes look at nothing but their own word. When a rate waits for more calls, it says so there: by a
 //! bit that the next success meets in its `fetch_add`, which makes it look at the rates. As both are
@@ -63,13 +63,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Of the bucket that is so many buckets after the circuit was made.
+    /// So many windows after the circuit was made, and this part of one, in 2⁻⁶⁴.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the remainder is below ten")]
-    pub(crate) fn of(epoch: u64) -> Self {
+    #[allow(clippy::cast_possible_truncation, reason = "a part of ten is below ten")]
+    pub(crate) fn of(windows: u64, part: u64) -> Self {
         // The first turn is 1, so that the first outcome of each bucket meets another turn than its own.
-        let turn = u32::try_from(epoch / BUCKETS as u64 + 1).unwrap_or(u32::MAX);
-        Self { at: (epoch % BUCKETS as u64) as usize, turn }
+        let turn = u32::try_from(windows).unwrap_or(u32::MAX).saturating_add(1);
+        Self { at: ((u128::from(part) * BUCKETS as u128) >> 64) as usize, turn }
     }
 }
 
@@ -125,8 +125,10 @@ impl Window {
 
     /// What is in the window at that place.
     pub(crate) fn sums(&self, place: Place) -> Sums {
-        let (failed, slow) = (sum(&self.failed, place), sum(&self.slow, place));
-        Sums { calls: failed + sum(&self.ok, place), failed, slow }
+        let failed = sum(&self.failed, place);
+        let calls = failed + sum(&self.ok, place);
+        // To a clock that stepped back a bucket may have slow calls, and of all calls those of a later turn.
+        Sums { calls, failed, slow: sum(&self.slow, place).min(calls) }
     }
 
     /// All that was counted and has not gone to the [`Past`].

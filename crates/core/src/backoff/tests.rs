@@ -9,7 +9,7 @@ const KINDS: [Jitter; 5] =
 /// The least and the most that there can be, in other words than the code's.
 fn bounds(base: u128, max: u128, jitter: Jitter, attempt: u32) -> (u128, u128) {
     let base = base.min(max);
-    let plain = (base << attempt.min(64)).min(max);
+    let plain = (base << attempt.min(63)).min(max);
     let (least, most) = match jitter {
         Jitter::Full => (0, plain),
         Jitter::Equal => (plain.div_ceil(2), plain),

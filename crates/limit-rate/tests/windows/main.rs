@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full};
 use palisade_core::{Head, Rejection};
 use palisade_key::{ExtractKey, HeaderKey, Missing};
 use palisade_limit_rate::{
-    COST_OVER_BURST, Decision, ExactStore, LimitRateLayer, Quota, RateLimitHeaders, Store,
+    COST_OVER_BURST, Decision, ExactStore, LimitRateLayer, Offender, Quota, RateLimitHeaders, Store,
 };
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -91,11 +91,11 @@ async fn who_asks_needs_tokens_in_each_window() {
 
 #[tokio::test(start_paused = true)]
 async fn the_binding_window_comes_first_and_a_refusal_names_those_that_refused() {
+    const POLICY: &str = r#""burst";q=2;w=1, "daily";q=5;w=86400"#;
     let layer = layer().with_headers(RateLimitHeaders::Draft);
     let header = |response: &Response<_>, name: &str| {
         response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
     };
-    const POLICY: &str = r#""burst";q=2;w=1, "daily";q=5;w=86400"#;
     let answer = service(&layer).oneshot(from("blue")).await.unwrap();
     assert_eq!(header(&answer, "ratelimit-policy").unwrap(), POLICY);
     assert_eq!(header(&answer, "ratelimit").unwrap(), r#""burst";r=1;t=1, "daily";r=4;t=17280"#);
@@ -265,7 +265,7 @@ async fn offenders_are_counted_without_a_name_and_found_by_those_who_know_them()
         }
     }
     let buckets = layer.handle();
-    let refused: Vec<_> = buckets.offenders().iter().map(|one| one.refused()).collect();
+    let refused: Vec<_> = buckets.offenders().iter().map(Offender::refused).collect();
     assert_eq!(refused, [7, 2]);
     assert_eq!(buckets.offender(b"blue").unwrap().refused(), 7);
     assert!(buckets.offender(b"green").is_none());

@@ -28,7 +28,9 @@
 //! look at two lines, two compare-and-swaps and three counters. No allocation, no lock, but: while
 //! clients have [quotas of their own](Buckets::set), those few that look like one of them take a lock,
 //! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate, and over an
-//! [`ExactStore`] every request takes one of many, and a client that is new is copied.
+//! [`ExactStore`] every request takes one of many, and a client that is new is copied. [Further
+//! windows](LimitRateLayer::with_quota) and [charges by the answer](LimitRateLayer::charge_when) say what
+//! they cost.
 //!
 //! # Where it stands
 //!

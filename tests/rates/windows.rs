@@ -70,7 +70,9 @@ pub(crate) async fn who_is_refused_by_one_window_is_charged_by_none(served: Serv
     let (let_in, refused): (Vec<_>, Vec<_>) =
         answers.iter().partition(|answer| answer.status() == 200);
     assert_eq!((let_in.len(), refused.len()), (5, 35));
-    refused.into_iter().for_each(|answer| is_refused_by(answer, &["hour"]));
+    for answer in refused {
+        is_refused_by(answer, &["hour"]);
+    }
     let (key, day) = ("127.0.0.1".parse().unwrap(), served.buckets.window("day").unwrap());
     assert_eq!(day.get(&key).remaining(), 1);
     assert_eq!(served.buckets.refused(), 35);

@@ -20,6 +20,9 @@ use crate::{
 
 /// The answer to a request: the inner service's, or at once a refusal.
 ///
+/// It is `Send` where the inner service's future, the store, and keys that are owned are, since what is
+/// charged by the answer keeps its key.
+///
 /// # Cancel safety
 ///
 /// Dropping it loses nothing. The tokens were taken when the request was let in; what is charged only

@@ -146,7 +146,8 @@ impl<K, St> LimitRateLayer<K, St> {
     /// # What it costs
     ///
     /// Of its store a client takes a place in each window, so [make room](TableStore::with_capacity)
-    /// for as many times the clients. A request costs a look at each, and one more at each but the first.
+    /// for as many times the clients. A request costs a look at each, and one more at each but the first; of
+    /// more than four windows also an allocation or two.
     /// When two requests of one client race for a last token, [see here](crate::Store::take_all).
     ///
     /// # Panics

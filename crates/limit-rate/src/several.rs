@@ -111,10 +111,6 @@ where
         if self.charge_when.is_none() {
             return store.take_all(key, asked, cost, now);
         }
-        let mut decisions = Decisions::default();
-        for window in asked.iter() {
-            decisions.push(store.get(key, *window, now).with_cost(cost));
-        }
-        decisions
+        asked.iter().map(|window| store.get(key, *window, now).with_cost(cost)).collect()
     }
 }

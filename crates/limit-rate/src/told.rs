@@ -79,14 +79,11 @@ impl<O, St> Charge<O, St> {
         O: Borrow<K>,
         St: Store<K>,
     {
-        let mut decisions = Decisions::default();
-        for window in self.asked.iter() {
-            decisions.push(match &self.key {
-                Some(key) => self.state.store.charge(key.borrow(), *window, self.cost, now),
-                None => self.state.keyless.charge(&(), *window, self.cost, now),
-            });
-        }
-        decisions
+        let charge = |window: &Window| match &self.key {
+            Some(key) => self.state.store.charge(key.borrow(), *window, self.cost, now),
+            None => self.state.keyless.charge(&(), *window, self.cost, now),
+        };
+        self.asked.iter().map(charge).collect()
     }
 
     fn of(mut self, parts: &mut response::Parts) {

@@ -93,6 +93,7 @@ const POLICY: &str = r#""burst";q=2;w=1, "daily";q=5;w=86400"#;
 
 #[tokio::test(start_paused = true)]
 async fn the_binding_window_comes_first_and_a_refusal_names_those_that_refused() {
+    const POLICY: &str = r#""burst";q=2;w=1, "daily";q=5;w=86400"#;
     let layer = layer().with_headers(RateLimitHeaders::Draft);
     let header = |response: &Response<_>, name: &str| {
         response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())

@@ -18,7 +18,7 @@ use palisade::{
     Head, Protocol, Rejection, RenderLayer,
     key::{Global, HeaderKey},
     limit_concurrency::{LimitConcurrencyLayer, Release},
-    limit_rate::{LimitRateLayer, Quota},
+    limit_rate::{ExactStore, LimitRateLayer, Quota},
     timeout::{BodyLimit, RequestBodyTimeoutLayer, TimeoutLayer},
 };
 use tower::{Layer, Service, service_fn};
@@ -81,11 +81,23 @@ where
     L::Service: Service<Request<()>, Response = Response<B>>,
     B: Body,
 {
+    allocates(layer, [0; 3]);
+}
+
+/// So often for each of the requests.
+#[track_caller]
+fn allocates<L, B>(layer: &L, expected: [u64; 3])
+where
+    L: Layer<Answers>,
+    L::Service: Service<Request<()>, Response = Response<B>>,
+    B: Body,
+{
     let bare = allocated(Answers, requests);
     let layered = allocated(layer.layer(Answers), requests);
-    for (bare, layered) in bare.into_iter().zip(layered) {
-        assert_eq!(layered.count_total, bare.count_total, "{layered:?} against {bare:?}");
-    }
+    let counts = |measured: [AllocationInfo; 3]| measured.map(|info| info.count_total);
+    let (bare, layered) = (counts(bare), counts(layered));
+    let more: Vec<_> = layered.iter().zip(bare).map(|(layered, bare)| layered - bare).collect();
+    assert_eq!(more, expected, "{layered:?} against {bare:?}");
 }
 
 #[test]
@@ -108,6 +120,32 @@ fn a_rate_limit_allocates_nothing_for_what_it_admits_and_tells_nothing() {
     allocates_nothing(&LimitRateLayer::new(quota, HeaderKey::new(ACCEPT)));
     allocates_nothing(&LimitRateLayer::new(quota, Global).with_cost(|_| NonZeroU32::MIN));
     allocates_nothing(&LimitRateLayer::new(quota, Global).with_shadow());
+}
+
+#[test]
+fn nor_does_one_by_up_to_four_windows_of_keys_that_are_known() {
+    let quota = Quota::per_second(NonZeroU32::MAX);
+    let windows = |count: usize| {
+        let layer = LimitRateLayer::new(quota, HeaderKey::new(ACCEPT));
+        let names = ["minute", "hour", "day", "week", "month", "quarter", "year"];
+        names.into_iter().take(count - 1).fold(layer, |layer, name| layer.with_quota(name, quota))
+    };
+    for count in 2..=4 {
+        allocates_nothing(&windows(count));
+        allocates_nothing(&windows(count).with_store(ExactStore::<Vec<u8>>::new()));
+        allocates_nothing(&windows(count).with_quota_for(move |_| Some(quota)).with_shadow());
+    }
+    allocates(&windows(8), [2; 3]);
+}
+
+/// What is to be done with the answer, and the key, which of these requests only the first has.
+#[test]
+fn a_charge_by_the_answer_allocates_once_and_copies_the_key() {
+    let quota = Quota::per_second(NonZeroU32::MAX);
+    let layer = LimitRateLayer::new(quota, HeaderKey::new(ACCEPT));
+    for charged in [true, false] {
+        allocates(&layer.clone().charge_when(move |_| charged), [2, 1, 1]);
+    }
 }
 
 /// A million clients that were never seen before take no memory but what was there at first.

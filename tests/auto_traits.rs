@@ -25,7 +25,12 @@ fn layers_and_handles_can_be_cloned_and_shared() {
     value::<lc::Limit>();
     value::<lc::Held>();
     value::<lr::LimitRateLayer<Roams>>();
+    value::<lr::LimitRateLayer<Roams, lr::ExactStore<String>>>();
     value::<lr::Buckets<str>>();
+    value::<lr::Buckets<str, lr::ExactStore<String>>>();
+    value::<lr::Window>();
+    value::<lr::Decisions>();
+    value::<lr::Offender>();
     value::<lr::Quota>();
     value::<lr::Decision>();
     value::<timeout::TimeoutLayer>();
@@ -54,12 +59,14 @@ fn keys_can_be_cloned_and_shared_whatever_extension_they_read() {
 fn services_are_what_their_inner_service_is() {
     service::<lc::LimitConcurrency<Roams>>();
     service::<lr::LimitRate<Roams, Roams>>();
+    service::<lr::LimitRate<Roams, Roams, lr::ExactStore<String>>>();
     service::<timeout::Timeout<Roams>>();
     service::<timeout::RequestBodyTimeout<Roams>>();
     service::<RejectionError<Roams>>();
     service::<Render<Roams, Roams>>();
     local::<lc::LimitConcurrency<Stays>>();
     local::<lr::LimitRate<Stays, Stays>>();
+    local::<lr::LimitRate<Stays, Stays, lr::ExactStore<Stays>>>();
     local::<timeout::Timeout<Stays>>();
     local::<timeout::RequestBodyTimeout<Stays>>();
 }
@@ -68,6 +75,7 @@ fn services_are_what_their_inner_service_is() {
 fn futures_and_bodies_are_what_their_inner_ones_are() {
     future::<lc::future::ResponseFuture<Roams>>();
     future::<lr::future::ResponseFuture<Roams>>();
+    future::<lr::future::ResponseFuture<Roams, String, lr::ExactStore<String>>>();
     future::<lr::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
     future::<RejectionErrorFuture<Roams>>();
     future::<RenderFuture<Roams, Roams>>();
@@ -107,7 +115,9 @@ async fn a_service_that_neither_is_send_nor_static_can_be_wrapped() {
     let quota = lr::Quota::per_second(std::num::NonZeroU32::MIN);
     let mine = Rc::new(());
     let local_key = move |_: palisade::Head<'_>| Some(Rc::strong_count(&mine));
-    let rate = lr::LimitRateLayer::new(quota, local_key);
+    let rate = lr::LimitRateLayer::new(quota, local_key)
+        .with_quota("hour", quota)
+        .charge_when(|answer| answer.status != 200);
     let mut service = limit.layer(rate.layer(lc::LimitConcurrencyLayer::new(1).layer(inner)));
     let answer = service.ready().await.unwrap().call(Request::new(Rc::new(7))).await;
     assert_eq!((answer.unwrap().status().as_u16(), seen.get()), (200, 7));

@@ -1,29 +1,24 @@
 //! The eight promises of ARCHITECTURE.md, kept by every layer.
 //!
-//! A new layer implements [`Subject`] and adds its line to [`laws!`]. Promise 5 is kept in
+//! A new layer implements [`Subject`] in `subjects/` and adds its name to [`laws!`]. Promise 5 is kept in
 //! `allocations.rs` and `auto_traits.rs`, promises 3 and 4 also over sockets.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod subjects;
+
 use std::{
     future::Future,
-    num::NonZeroU32,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
-use palisade::{
-    BoxError, Rejection, Sent,
-    key::Global,
-    limit_concurrency::LimitConcurrencyLayer,
-    limit_rate::{LimitRateLayer, Quota},
-    timeout::TimeoutLayer,
-};
+use palisade::{BoxError, Rejection, Sent};
 use palisade_testkit::{Act, Pace, Plan, Probe, ProbeError};
+use subjects::{LimitConcurrency, LimitRate, LimitRateByAnswer, LimitRateByWindows, Timeout};
 use tower::{Layer, Service};
 
 /// A layer under the laws. That its services keep the inner error type is a bound.
@@ -49,88 +44,6 @@ trait Subject {
     fn held(layer: &Self::Layer) -> usize;
 }
 
-struct LimitConcurrency;
-
-impl Subject for LimitConcurrency {
-    type Layer = LimitConcurrencyLayer;
-    type Service = palisade::limit_concurrency::LimitConcurrency<Probe>;
-    type Body = palisade::limit_concurrency::ResponseBody<palisade_testkit::ProbeBody>;
-
-    fn passing() -> Self::Layer {
-        LimitConcurrencyLayer::new(1)
-    }
-
-    fn refusing() -> Self::Layer {
-        LimitConcurrencyLayer::new(0)
-    }
-
-    fn tight() -> (Self::Layer, Plan) {
-        let mut plan = Plan::default();
-        plan.body.frames = 1;
-        (LimitConcurrencyLayer::new(1), plan)
-    }
-
-    fn held(layer: &Self::Layer) -> usize {
-        layer.handle().in_flight()
-    }
-}
-
-struct LimitRate;
-
-impl Subject for LimitRate {
-    type Layer = LimitRateLayer<Global>;
-    type Service = palisade::limit_rate::LimitRate<Probe, Global>;
-    type Body = palisade::limit_rate::ResponseBody<palisade_testkit::ProbeBody>;
-
-    fn passing() -> Self::Layer {
-        LimitRateLayer::new(Quota::per_second(NonZeroU32::MAX), Global)
-    }
-
-    /// Whose requests cost more than is ever allowed.
-    fn refusing() -> Self::Layer {
-        let two = NonZeroU32::MIN.saturating_add(1);
-        LimitRateLayer::new(Quota::per_second(NonZeroU32::MIN), Global).with_cost(move |_| two)
-    }
-
-    fn tight() -> (Self::Layer, Plan) {
-        (LimitRateLayer::new(Quota::per_hour(NonZeroU32::MIN), Global), Plan::default())
-    }
-
-    /// Tokens are not handed back.
-    fn held(_: &Self::Layer) -> usize {
-        0
-    }
-}
-
-struct Timeout;
-
-impl Subject for Timeout {
-    type Layer = TimeoutLayer;
-    type Service = palisade::timeout::Timeout<Probe>;
-    type Body = palisade::timeout::ResponseBody<palisade_testkit::ProbeBody>;
-
-    fn passing() -> Self::Layer {
-        TimeoutLayer::server(Duration::from_secs(60))
-    }
-
-    fn refusing() -> Self::Layer {
-        TimeoutLayer::server(Duration::ZERO)
-    }
-
-    fn tight() -> (Self::Layer, Plan) {
-        (Self::passing(), Plan::default())
-    }
-
-    fn tighten(layer: &Self::Layer) {
-        layer.handle().set_limit(Duration::ZERO);
-    }
-
-    /// It hands nothing out.
-    fn held(_: &Self::Layer) -> usize {
-        0
-    }
-}
-
 macro_rules! laws {
     ($($subject:ident),+ $(,)?) => {
         laws! { @each [$($subject),+]
@@ -154,7 +67,7 @@ macro_rules! laws {
     };
 }
 
-laws! { LimitConcurrency, LimitRate, Timeout }
+laws! { LimitConcurrency, LimitRate, LimitRateByWindows, LimitRateByAnswer, Timeout }
 
 fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())

@@ -162,3 +162,36 @@ async fn a_request_that_times_out_was_counted() {
     assert!(is_timeout(&get(timeout.layer(rate.layer(hangs_before_its_head()))).await));
     assert_eq!(rate.handle().get(&()).remaining(), 0);
 }
+
+/// But where the answer decides what is charged, only a limit outside of the timeout sees one.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_charges_by_the_answer_has_none_inside_a_timeout() {
+    for outside in [true, false] {
+        let rate = a_token_an_hour().charge_when(|answer| answer.status != 200);
+        let (timeout, hangs) = (TimeoutLayer::server(SECOND), hangs_before_its_head());
+        let response = if outside {
+            get(rate.layer(timeout.layer(hangs))).await.map(drop)
+        } else {
+            get(timeout.layer(rate.layer(hangs))).await.map(drop)
+        };
+        assert!(is_timeout(&response));
+        assert_eq!(rate.handle().get(&()).remaining(), u32::from(!outside));
+    }
+}
+
+/// Until the first answer nothing is charged, so that it alone does not bound who asks all at once.
+#[tokio::test(start_paused = true)]
+async fn a_concurrency_limit_inside_bounds_what_is_let_in_before_the_first_answer() {
+    for bounded in [true, false] {
+        let rate = a_token_an_hour().charge_when(|answer| answer.status == 200);
+        let slow = Probe::new().with_head(Pace::After(SECOND), Act::Succeed);
+        let max = if bounded { 1 } else { 9 };
+        let service = rate.layer(LimitConcurrencyLayer::new(max).layer(slow.clone()));
+        let three = [(); 3].map(|()| get(service.clone()));
+        let answers = futures_util::future::join_all(three).await;
+        let let_in = answers.iter().filter(|answer| answer.status() == 200).count();
+        assert_eq!(let_in, if bounded { 1 } else { 3 });
+        assert_eq!(slow.tally().calls, let_in);
+        assert_eq!(get(service).await.status(), 429);
+    }
+}

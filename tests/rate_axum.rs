@@ -12,14 +12,15 @@ use std::{
 };
 
 use axum::{Router, extract::Request, routing::any};
-use http::{HeaderName, Version};
+use http::{HeaderMap, HeaderName, StatusCode, Version};
 use palisade::{
     key::{ClientNet, ExtractKey, ForwardedIp, HeaderKey, Missing, PeerIp},
     limit_rate::{Buckets, LimitRateLayer, RateLimitHeaders, TableStore},
 };
 use palisade_testkit::sockets::{Client, Server};
 use rates::{
-    FEW, PATHS, Served, all_scenarios, answer, hello, is_refusal, let_in, quota, read, scenarios,
+    FEW, Fields, PATHS, Served, all_scenarios, answer, hello, is_refusal, let_in, quota, read,
+    scenarios,
 };
 use tokio::{runtime::Builder, time::Instant};
 use tower::ServiceBuilder;
@@ -173,6 +174,39 @@ fn the_collector_works_in_whatever_runtime_there_is() {
         }
     });
     assert_eq!(buckets.store().evicted_live(), 0);
+}
+
+/// Who guesses is stopped after three, and who knows the word asks as often as they like, until then.
+#[tokio::test]
+async fn only_failures_to_log_in_are_charged() {
+    let log_in = async |headers: HeaderMap| match headers.get("x-password") {
+        Some(word) if word == "sesame" => StatusCode::OK,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    for version in rates::BOTH {
+        let layer = LimitRateLayer::new(quota("3/h"), account())
+            .charge_when(|answer| answer.status == StatusCode::UNAUTHORIZED)
+            .with_headers(RateLimitHeaders::Draft);
+        let buckets = layer.handle();
+        let server = Server::axum(Router::new().route("/hello", any(log_in)).layer(layer));
+        let client = Client::connect(&server, version).await;
+        let ask = async |account: &str, word: &str| {
+            read(&client, hello(&[("x-account", account), ("x-password", word)])).await
+        };
+        for _ in 0..9 {
+            assert_eq!(ask("ann", "sesame").await.status(), 200);
+        }
+        for (word, left) in [("guess", 2), ("sesame", 2), ("guess", 1), ("guess", 0)] {
+            let answer = ask("ann", word).await;
+            assert_eq!(answer.status(), if word == "sesame" { 200 } else { 401 });
+            assert_eq!(Fields::of(answer.headers()).remaining, left);
+        }
+        // The right word comes too late, of one whose account it is as well.
+        let told = is_refusal(&ask("ann", "sesame").await);
+        assert!((1100..=1200).contains(&told.retry_after.unwrap()), "{told:?}");
+        assert_eq!(ask("ben", "sesame").await.status(), 200);
+        assert_eq!((buckets.refused(), buckets.get(b"ben").remaining()), (1, 3));
+    }
 }
 
 /// First by address, then by account: each says of its refusals how its own bucket stands.

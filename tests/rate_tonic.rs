@@ -49,7 +49,7 @@ fn api_key() -> HeaderKey {
 /// A server under this limit whose gate is open.
 fn served<K>(layer: LimitRateLayer<K>) -> Server
 where
-    K: ExtractKey<Key: Sync> + Send + Sync + 'static,
+    K: ExtractKey<Key: Sync + ToOwned<Owned: Send>> + Send + Sync + 'static,
 {
     let gate = Gate::new();
     gate.open();
@@ -206,6 +206,40 @@ async fn answers_tell_how_much_is_left() {
     let told = refused.metadata().get("ratelimit").unwrap().to_str().unwrap();
     assert!(told.starts_with("\"default\";r=0;t="), "{told}");
     assert_eq!(refused.metadata().get("ratelimit-policy").unwrap(), "\"default\";q=5;w=3600");
+}
+
+/// In metadata as over HTTP in headers; and by name in the details of a refusal.
+#[tokio::test]
+async fn each_window_counts_and_a_refusal_names_those_that_refused() {
+    let layer = LimitRateLayer::new(quota("2/h"), api_key())
+        .with_name("hour")
+        .with_quota("day", quota("3/d"))
+        .with_headers(RateLimitHeaders::Draft);
+    let buckets = layer.handle();
+    let server = served(layer);
+    let mut client = client(&server);
+    for left in [1, 0] {
+        let answer = client.say(by("ann", say())).await.unwrap();
+        let told = answer.metadata().get("ratelimit").unwrap().to_str().unwrap();
+        assert!(told.starts_with(&format!("\"hour\";r={left};t=")), "{told}");
+        assert!(told.contains(&format!(", \"day\";r={};t=", left + 1)), "{told}");
+    }
+    for (violated, wait, reset) in [("hour", 1800, true), ("day", 8 * 3600, false)] {
+        let refused = client.say(by("ann", say())).await.unwrap_err();
+        let told = is_refusal(&refused).as_secs();
+        assert!((wait - 60..=wait).contains(&told), "{told}");
+        let details = refused.get_error_details();
+        assert_eq!(details.error_info().unwrap().metadata["violated-policies"], violated);
+        let policy = refused.metadata().get("ratelimit-policy").unwrap();
+        assert_eq!(policy, r#""hour";q=2;w=3600, "day";q=3;w=86400"#);
+        let first = refused.metadata().get("ratelimit").unwrap().to_str().unwrap();
+        assert!(first.starts_with(&format!("\"{violated}\";r=0;t=")), "{first}");
+        if reset {
+            // As if an hour had passed.
+            buckets.reset(b"ann");
+            assert_eq!(let_in!(client, 1, by("ann", say())), 1);
+        }
+    }
 }
 
 #[tokio::test]

@@ -32,11 +32,27 @@ impl Fields {
 
 /// The only member of a header that is a list of strings.
 fn item(headers: &HeaderMap, name: &str) -> (String, Parameters) {
+    let mut items = items(headers, name);
+    assert_eq!(items.len(), 1, "{name} in {headers:?}");
+    items.remove(0)
+}
+
+/// The members of a header that is a list of strings.
+fn items(headers: &HeaderMap, name: &str) -> Vec<(String, Parameters)> {
     assert_eq!(headers.get_all(name).iter().count(), 1, "{name} in {headers:?}");
     let list: List = Parser::new(headers[name].as_bytes()).parse().unwrap();
-    let [ListEntry::Item(item)] = &list[..] else { panic!("{name} is {list:?}") };
-    let BareItem::String(policy) = &item.bare_item else { panic!("{name} is {item:?}") };
-    (policy.as_str().to_owned(), item.params.clone())
+    let item = |entry: &ListEntry| {
+        let ListEntry::Item(item) = entry else { panic!("{name} is {list:?}") };
+        let BareItem::String(policy) = &item.bare_item else { panic!("{name} is {item:?}") };
+        (policy.as_str().to_owned(), item.params.clone())
+    };
+    list.iter().map(item).collect()
+}
+
+/// What a header says of each window: its name, and one of its parameters.
+pub(crate) fn windows(headers: &HeaderMap, name: &str, parameter: &str) -> Vec<(String, i64)> {
+    let told = |(name, parameters)| (name, integer(&parameters, parameter).unwrap());
+    items(headers, name).into_iter().map(told).collect()
 }
 
 fn integer(parameters: &Parameters, name: &str) -> Option<i64> {

@@ -8,6 +8,7 @@ mod askers;
 mod fields;
 mod load;
 mod uploads;
+mod windows;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -30,6 +31,7 @@ pub(crate) use askers::*;
 pub(crate) use fields::{Fields, is_refusal};
 pub(crate) use load::*;
 pub(crate) use uploads::*;
+pub(crate) use windows::*;
 
 pub(crate) const HTTP_1: [Version; 1] = [Version::HTTP_11];
 pub(crate) const HTTP_2: [Version; 1] = [Version::HTTP_2];
@@ -169,6 +171,10 @@ macro_rules! all_scenarios {
                 who_waits_as_told_is_let_in;
             BOTH, served, few().with_headers(RateLimitHeaders::Draft) =>
                 answers_tell_how_much_is_left;
+            BOTH, served, rates::two_windows(few()) =>
+                each_window_counts_and_the_binding_one_is_told_first,
+                who_is_refused_by_one_window_is_charged_by_none,
+                the_operator_acts_on_a_window_by_its_name;
             BOTH, served, few().with_shadow().with_headers(RateLimitHeaders::Draft) =>
                 a_shadow_refuses_nobody_and_counts;
             BOTH, served, few().with_cost(rates::cost) =>

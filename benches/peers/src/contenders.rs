@@ -6,8 +6,10 @@ use failsafe::{Config, backoff, failure_policy::consecutive_failures};
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use palisade::{
-    key::HeaderKey as BorrowedHeaderKey, limit_concurrency::LimitConcurrencyLayer,
-    limit_rate::LimitRateLayer, timeout::TimeoutLayer,
+    key::HeaderKey as BorrowedHeaderKey,
+    limit_concurrency::LimitConcurrencyLayer,
+    limit_rate::{ExactStore, LimitRateLayer},
+    timeout::TimeoutLayer,
 };
 use tower::{
     Layer, ServiceBuilder,
@@ -25,8 +27,8 @@ use crate::{
     inner::{Bare, BareAxum, KEY, dressed, keyed, plain},
     row::{Driver, Row},
     settings::{
-        AMPLE, HOUR, bulkhead, circuit_breaker, governor, quota, rate_limiter, rejecting_bulkhead,
-        time_limiter, token_bucket,
+        AMPLE, HOUR, bulkhead, circuit_breaker, daily, daily_governor, governor, quota,
+        rate_limiter, rejecting_bulkhead, time_limiter, token_bucket,
     },
 };
 
@@ -34,6 +36,7 @@ const BARE_AXUM: &str = "bare/axum-body";
 const BARE_DRESSED: &str = "bare/12 headers";
 const BARE_KEYED: &str = "bare/axum-body+header";
 const GOVERNOR: &str = "tower_governor/header";
+const GOVERNORS: &str = "tower_governor/header, two windows";
 const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
 const TIMEOUT: &str = "tower/Timeout";
 
@@ -138,6 +141,27 @@ pub(crate) fn contenders() -> Vec<Row> {
         .over(BARE_KEYED)
         .bound(Driver::Ready, GOVERNOR, 0.7)
         .bound(Driver::Shared, GOVERNOR, 0.7),
+        Row::new(GOVERNORS, keyed, |inner: BareAxum| {
+            governor(HeaderKey).layer(daily_governor(HeaderKey).layer(inner))
+        })
+        .over(BARE_KEYED),
+        Row::new("palisade/limit-rate, two windows", keyed, |inner: BareAxum| {
+            LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY))
+                .with_quota("daily", daily())
+                .layer(inner)
+        })
+        .over(BARE_KEYED)
+        .beside(Driver::Ready, GOVERNORS)
+        .beside(Driver::Shared, GOVERNORS),
+        Row::new("palisade/limit-rate, exact, two windows", keyed, |inner: BareAxum| {
+            LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY))
+                .with_quota("daily", daily())
+                .with_store(ExactStore::<Vec<u8>>::new())
+                .layer(inner)
+        })
+        .over(BARE_KEYED)
+        .beside(Driver::Ready, GOVERNORS)
+        .beside(Driver::Shared, GOVERNORS),
         Row::new("stack/tower+governor+failsafe", keyed, |inner: BareAxum| {
             ServiceBuilder::new()
                 .layer(TowerTimeoutLayer::new(HOUR))

@@ -13,7 +13,7 @@ pub(crate) use self::collect::{Collecting, Stall, collecting};
 pub use self::memory::count_memory;
 use self::{
     check::{Key, hits, hits_from_two, new_keys, refusals, refusals_from_two},
-    stores::{Capped, Governor, Nothing, Palisade, Still, Store, TokioClock},
+    stores::{Capped, Exact, Governor, Nothing, Palisade, Still, Store, TokioClock},
 };
 use crate::row::{Driver, Row};
 
@@ -53,6 +53,7 @@ pub(crate) fn keyed_checks() -> Vec<Row> {
             row::<IpAddr, Palisade<TokioClock>>("palisade/ip", IP),
             &[GOVERNOR_IP, SAME_CLOCK],
         ),
+        beside(row::<IpAddr, Exact<IpAddr, TokioClock>>("palisade, exact/ip", IP), GOVERNOR_IP),
         row::<IpAddr, Governor<IpAddr, RandomState, MonotonicClock>>(SAME_CLOCK, IP),
         row::<IpAddr, Capped<IpAddr>>("moka with a cap/ip", IP),
         without_clock::<IpAddr, Governor<IpAddr, RandomState, Still>>(NO_CLOCK, IP),
@@ -65,12 +66,17 @@ pub(crate) fn keyed_checks() -> Vec<Row> {
         row::<u64, Governor<u64, RandomState, QuantaClock>>(GOVERNOR_U64, U64),
         row::<u64, Governor<u64, Foldhash, QuantaClock>>("governor, foldhash/u64", U64),
         compared(row::<u64, Palisade<TokioClock>>("palisade/u64", U64), &[GOVERNOR_U64]),
+        beside(row::<u64, Exact<u64, TokioClock>>("palisade, exact/u64", U64), GOVERNOR_U64),
         row::<String, Nothing>(STRING, STRING),
         row::<String, Governor<String, RandomState, QuantaClock>>(GOVERNOR_STRING, STRING),
         row::<String, Governor<String, Foldhash, QuantaClock>>("governor, foldhash/string", STRING),
         compared(
             row::<String, Palisade<TokioClock>>("palisade/string", STRING),
             &[GOVERNOR_STRING],
+        ),
+        beside(
+            row::<String, Exact<String, TokioClock>>("palisade, exact/string", STRING),
+            GOVERNOR_STRING,
         ),
     ]
 }
@@ -107,6 +113,12 @@ fn compared(row: Row, peers: &[&'static str]) -> Row {
 
 fn compared_in_cache(row: Row, peers: &[&'static str]) -> Row {
     peers.iter().fold(row, |row, peer| bounded(row, peer, IN_CACHE))
+}
+
+/// For whom nothing is promised.
+fn beside(row: Row, peer: &'static str) -> Row {
+    let drivers = IN_CACHE.into_iter().chain(BEYOND).map(|(driver, _)| driver);
+    drivers.fold(row, |row, driver| row.beside(driver, peer))
 }
 
 fn bounded(row: Row, peer: &'static str, bounds: [(Driver, f64); 2]) -> Row {

@@ -334,10 +334,10 @@ fn print_bounds(figures: &Figures, rows: &[Row]) {
                 figure(ratio.map(|ratio| ratio.median), 3),
                 quartiles.unwrap_or_else(|| figure(None, 0)),
                 figure(figures.least_against(row, bound, rows), 2),
-                format!("{:.2}", bound.at_most),
-                ratio.map_or_else(
+                figure(bound.at_most, 2),
+                ratio.zip(bound.at_most).map_or_else(
                     || figure(None, 0),
-                    |ratio| verdict(ratio, bound.at_most).to_owned(),
+                    |(ratio, at_most)| verdict(ratio, at_most).to_owned(),
                 ),
                 figure(figures.instructions_against(row, bound, rows), 2),
             ]);

@@ -60,7 +60,8 @@ impl Driver {
 pub(crate) struct Bound {
     pub(crate) driver: Driver,
     pub(crate) peer: &'static str,
-    pub(crate) at_most: f64,
+    /// Nothing is promised if there is none.
+    pub(crate) at_most: Option<f64>,
 }
 
 /// A contender.
@@ -144,7 +145,13 @@ impl Row {
     /// Must cost at most this times what the peer does: net of bare if called directly, all
     /// together over a pipe.
     pub(crate) fn bound(mut self, driver: Driver, peer: &'static str, at_most: f64) -> Self {
-        self.bounds.push(Bound { driver, peer, at_most });
+        self.bounds.push(Bound { driver, peer, at_most: Some(at_most) });
+        self
+    }
+
+    /// Is shown against the peer, and promises nothing.
+    pub(crate) fn beside(mut self, driver: Driver, peer: &'static str) -> Self {
+        self.bounds.push(Bound { driver, peer, at_most: None });
         self
     }
 

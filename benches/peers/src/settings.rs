@@ -20,12 +20,24 @@ pub(crate) const PLENTY: usize = 1 << 40;
 /// Longer than any run.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// `tower_governor`'s layer.
+type Governor<K> = GovernorLayer<K, NoOpMiddleware<QuantaInstant>, Body>;
+
 /// Without response headers.
-pub(crate) fn governor<K: KeyExtractor>(
-    key: K,
-) -> GovernorLayer<K, NoOpMiddleware<QuantaInstant>, Body> {
+pub(crate) fn governor<K: KeyExtractor>(key: K) -> Governor<K> {
+    governed(key, Duration::from_nanos(1), 1 << 30)
+}
+
+/// By the day.
+pub(crate) fn daily_governor<K: KeyExtractor>(key: K) -> Governor<K> {
+    governed(key, DAY / u32::MAX, u32::MAX)
+}
+
+fn governed<K: KeyExtractor>(key: K, token: Duration, burst: u32) -> Governor<K> {
     let mut quota = GovernorConfigBuilder::default();
-    let quota = quota.per_nanosecond(1).burst_size(1 << 30).key_extractor(key).finish();
+    let quota = quota.period(token).burst_size(burst).key_extractor(key).finish();
     GovernorLayer::new(quota.expect("the quota is not zero"))
 }
 
@@ -33,6 +45,11 @@ pub(crate) fn governor<K: KeyExtractor>(
 pub(crate) fn quota() -> Quota {
     let [rate, burst] = [1_000_000_000, 1 << 30].map(|n| NonZeroU32::new(n).expect("not zero"));
     Quota::per_second(rate).with_burst(burst)
+}
+
+/// By the day: as much as can be said.
+pub(crate) fn daily() -> Quota {
+    Quota::new(NonZeroU32::MAX, DAY)
 }
 
 pub(crate) fn bulkhead() -> BulkheadLayer {

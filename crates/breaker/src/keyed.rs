@@ -13,7 +13,14 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use self::circuits::{Circuits, Owned, Owner};
-use crate::{Policy, ResponseBody, Switches, call::Shared, future::ResponseFuture, layer::Answer};
+use crate::{
+    Policy, ResponseBody, Switches,
+    call::Shared,
+    future::ResponseFuture,
+    layer::Answer,
+    service::{self, LOG},
+    wired::now,
+};
 
 pub(crate) mod circuits;
 
@@ -213,7 +220,10 @@ where
                 let rule = BodyRule::of(request.method());
                 ResponseFuture::unwatched(self.inner.call(request), rule)
             }
-            Err(rejection) => ResponseFuture::refused(rejection, Protocol::of(head)),
+            Err(rejection) => {
+                LOG.refused(&rejection, now());
+                ResponseFuture::refused(rejection, Protocol::of(head))
+            }
         }
     }
 }
@@ -228,7 +238,7 @@ impl<S, K: ExtractKey, C> KeyedBreaker<S, K, C> {
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
         C: Classify<S::Error>,
     {
-        crate::service::call(&mut self.inner, circuit, self.settings.answer, request)
+        service::call(&mut self.inner, circuit, self.settings.answer, request)
     }
 }
 

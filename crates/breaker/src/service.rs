@@ -28,7 +28,7 @@ pub const CIRCUIT_OPEN: Reason = Reason::new("circuit-open");
 pub(crate) const LAYER: &str = "breaker";
 
 /// One for the program, so that its bound does not grow with the number of circuits.
-static LOG: RefusalLog = RefusalLog::new(LAYER);
+pub(crate) static LOG: RefusalLog = RefusalLog::new(LAYER);
 
 /// The body of an answer: the inner service's, of which the end may have to be recorded, or a refusal's
 /// own.

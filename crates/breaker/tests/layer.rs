@@ -204,7 +204,7 @@ async fn a_probe_that_streams_for_longer_than_its_lease_has_passed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_as_slow_as_its_head() {
-    let slow = Trip::slow(SECOND, 1.0).min(1);
+    let slow = Trip::slow(SECOND, 0.5).min(1);
     let layer = BreakerLayer::new(slow);
     let inner = service_fn(async |_: Request<()>| Ok::<_, Infallible>(trailing("0")));
     let streaming = layer.layer(inner).oneshot(grpc()).await.unwrap();

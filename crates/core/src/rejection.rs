@@ -105,7 +105,8 @@ impl Rejection {
     /// Tells the client's program a list of words under this name, in place of one that was there.
     ///
     /// It is an extension member of the problem document (RFC 9457 §3.2), and over gRPC an entry of
-    /// `ErrorInfo.metadata`, where the words are joined by commas.
+    /// `ErrorInfo.metadata`, where the words are joined by commas. A name that a problem has already, as
+    /// `status`, is not taken.
     ///
     /// ```
     /// use http::StatusCode;
@@ -119,6 +120,10 @@ impl Rejection {
     /// ```
     #[must_use]
     pub fn with_member(self, name: &'static str, words: impl IntoIterator<Item = String>) -> Self {
+        // RFC 9457 §3.1.
+        if ["type", "title", "status", "detail", "instance"].contains(&name) {
+            return self;
+        }
         let words = words.into_iter().collect();
         self.with(|inner| {
             inner.members.retain(|(known, _)| *known != name);

@@ -251,6 +251,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_member_takes_no_name_that_a_problem_has() {
+        let plain = text(rejection().respond(Protocol::Http));
+        for name in ["type", "title", "status", "detail", "instance"] {
+            let rejection = rejection().with_member(name, ["teapot".to_owned()]);
+            let json = text(rejection.respond(Protocol::Http));
+            assert_eq!(json, plain);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_word_of_a_member_arrives_as_it_was(words: Vec<String>) {

@@ -69,6 +69,29 @@ impl From<Decision> for Decisions {
     }
 }
 
+/// As if they had been asked in this order: to tell which [matters most](Decisions::binding) of what
+/// [`get`](crate::Store::get) said of each window.
+///
+/// ```
+/// use palisade_limit_rate::{Decisions, Quota, Store, TableStore, Window};
+/// use std::time::Instant;
+///
+/// let (burst, daily): (Quota, Quota) = ("20/s".parse()?, "10/d".parse()?);
+/// let (store, windows) = (TableStore::new(), [Window::new(0, burst), Window::new(1, daily)]);
+/// # let now = Instant::now();
+/// let told: Decisions = windows.iter().map(|window| store.get("alice", *window, now)).collect();
+/// let (at, binding) = told.binding().expect("there are two");
+/// assert_eq!((at, binding.remaining()), (1, 10));
+/// # Ok::<_, palisade_limit_rate::InvalidQuota>(())
+/// ```
+impl FromIterator<Decision> for Decisions {
+    fn from_iter<T: IntoIterator<Item = Decision>>(decisions: T) -> Self {
+        let mut all = Self::default();
+        decisions.into_iter().for_each(|decision| all.push(decision));
+        all
+    }
+}
+
 impl fmt::Debug for Decisions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
@@ -91,10 +114,8 @@ pub(crate) fn take_all(
     now: Instant,
 ) -> Decisions {
     let Some((first, others)) = windows.split_first() else { return Decisions::default() };
-    let mut looked = Decisions::default();
-    for window in others {
-        looked.push(of.get(window, now).with_cost(cost));
-    }
+    let looked: Decisions =
+        others.iter().map(|window| of.get(window, now).with_cost(cost)).collect();
     // Who is refused further on must not take from the first meanwhile: others would go without.
     let first = if looked.allowed() {
         of.take(first, cost, now)

@@ -12,7 +12,7 @@ use foldhash::quality::RandomState;
 pub use self::iter::Iter;
 use self::shard::Shard;
 use crate::{
-    Bucket, Collector,
+    Collector,
     sync::{AtomicBool, AtomicUsize, Mutex, lock},
 };
 
@@ -21,7 +21,7 @@ mod shard;
 mod shelf;
 mod verbs;
 
-/// Exact keys, which can be listed, in memory that has a bound: for each key 36 bytes, the key, and what
+/// Exact keys, which can be listed, in memory that has a bound: for each key 44 bytes, the key, and what
 /// it holds elsewhere.
 ///
 /// For those who want to see [who is being limited](Self::iter), whose keys are few, or who want no
@@ -65,7 +65,7 @@ mod verbs;
 ///
 /// # Exactness
 ///
-/// It decides as a [`Bucket`] for each window of each key, in nanoseconds.
+/// It decides as a [`Bucket`](crate::Bucket) for each window of each key, in nanoseconds.
 pub struct ExactStore<K, S = RandomState> {
     shards: Box<[Padded<K>]>,
     hasher: S,
@@ -200,7 +200,7 @@ impl<K, S> ExactStore<K, S> {
     #[must_use]
     pub fn memory(&self) -> usize {
         let room = (self.settings.max_keys / self.shards.len()).max(1);
-        let place = shelf::Shelf::<K, Bucket>::PLACE;
+        let place = shelf::Shelf::<K, shard::Kept>::PLACE;
         size_of_val(&*self.shards) + self.shards.len() * room * place
     }
 

@@ -20,6 +20,9 @@ use crate::{
 
 /// The answer to a request: the inner service's, or at once a refusal.
 ///
+/// It is `Send` where the inner service's future, the store, and keys that are owned are, since what is
+/// charged by the answer keeps its key.
+///
 /// # Cancel safety
 ///
 /// Dropping it loses nothing. The tokens were taken when the request was let in; what is charged only
@@ -44,8 +47,8 @@ enum State<F> {
 
 impl<F, K, St> ResponseFuture<F, K, St> {
     #[inline]
-    pub(crate) fn admitted(future: F, after: Option<After<K, St>>) -> Self {
-        Self { state: State::Admitted(future), after: after.map(Box::new) }
+    pub(crate) fn admitted(future: F, after: Option<Box<After<K, St>>>) -> Self {
+        Self { state: State::Admitted(future), after }
     }
 
     pub(crate) fn refused(rejection: Rejection, protocol: Protocol, told: Option<Told>) -> Self {

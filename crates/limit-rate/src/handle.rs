@@ -62,7 +62,7 @@ impl<K: ?Sized, St> Buckets<K, St> {
     }
 
     fn asked_with(&self, quota: Quota) -> Window {
-        Window::new(u32::try_from(self.window).unwrap_or(u32::MAX), quota)
+        Window::new(self.state.window(self.window).map_or(0, |window| window.number), quota)
     }
 
     /// Changes the quota, from the next request on.
@@ -138,10 +138,13 @@ where
     pub fn offending_keys(&self) -> Vec<(O, Offender)> {
         let offenders = self.offenders();
         let mut keys = HashMap::new();
-        for (key, _) in self.state.store.iter(self.asked(), now()) {
-            let id = self.state.offenders.id(key.borrow());
-            if offenders.iter().any(|offender| offender.id() == id) {
-                keys.insert(id, key);
+        // Whom another window refuses draws nothing from this one.
+        for window in self.windows() {
+            for (key, _) in self.state.store.iter(window.asked(), now()) {
+                let id = self.state.offenders.id(key.borrow());
+                if offenders.iter().any(|offender| offender.id() == id) {
+                    keys.insert(id, key);
+                }
             }
         }
         let known = |offender: Offender| Some((keys.remove(&offender.id())?, offender));

@@ -27,8 +27,14 @@ pub(crate) struct Settings<K, St> {
     /// Of the windows by these numbers.
     pub(crate) tiers: Vec<(usize, Tier)>,
     pub(crate) charge_when: Option<ChargeWhen>,
-    /// Whether there is but one window, of one quota, that is charged at once.
+    /// Whether there is but one window, that is charged at once.
     pub(crate) plain: bool,
+}
+
+fn printable(name: Cow<'static, str>) -> Cow<'static, str> {
+    let printable = !name.is_empty() && name.chars().all(|letter| matches!(letter, ' '..='~'));
+    assert!(printable, "the name of a window is printable ASCII, not {name:?}");
+    name
 }
 
 type Tier = Arc<dyn Fn(Head<'_>) -> Option<Quota> + Send + Sync>;
@@ -69,9 +75,7 @@ impl<K, St> LimitRateLayer<K, St> {
     fn with(self, change: impl FnOnce(&mut Settings<K, St>)) -> Self {
         let mut settings = self.settings.over(Arc::clone(&self.settings.state));
         change(&mut settings);
-        settings.plain = settings.state.windows().count() == 1
-            && settings.tiers.is_empty()
-            && settings.charge_when.is_none();
+        settings.plain = settings.state.windows().count() == 1 && settings.charge_when.is_none();
         Self { settings: Arc::new(settings) }
     }
 
@@ -111,10 +115,11 @@ impl<K, St> LimitRateLayer<K, St> {
     ///
     /// # Panics
     ///
-    /// When another window has this name.
+    /// When another window has this name, or it is not printable ASCII, which is all that a header can
+    /// say.
     #[must_use]
     pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
-        let name = name.into();
+        let name = printable(name.into());
         let taken = self.settings.state.windows().skip(1).any(|window| window.name == name);
         assert!(!taken, "two windows cannot both be named {name:?}");
         let state = Arc::new(self.settings.state.with_name(name));
@@ -124,12 +129,15 @@ impl<K, St> LimitRateLayer<K, St> {
     /// Allows this as well, in a further window by that name: who asks needs tokens in each of them,
     /// and while any refuses, none is charged.
     ///
-    /// Clients are told by its name, so let it be printable ASCII. The one that matters most comes first
+    /// Clients are told by its name. The one that matters most comes first
     /// in `RateLimit`, all are in `RateLimit-Policy`, and a refusal's problem document names those that
     /// refused in `violated-policies`. By the name of a window that is there already, its quota is
     /// replaced.
     ///
-    /// The layer begins anew by it: take the [`handle`](Self::handle) afterwards.
+    /// A store knows a window by its name, so that layers which share one share the windows that they have
+    /// in common, and each one's first.
+    ///
+    /// The layer begins anew by it, but for its store: take the [`handle`](Self::handle) afterwards.
     ///
     /// ```
     /// use palisade_key::Global;
@@ -146,15 +154,16 @@ impl<K, St> LimitRateLayer<K, St> {
     /// # What it costs
     ///
     /// Of its store a client takes a place in each window, so [make room](TableStore::with_capacity)
-    /// for as many times the clients. A request costs a look at each, and one more at each but the first.
+    /// for as many times the clients. A request costs a look at each, and one more at each but the first; of
+    /// more than four windows also an allocation or two.
     /// When two requests of one client race for a last token, [see here](crate::Store::take_all).
     ///
     /// # Panics
     ///
-    /// When there are eight of them already.
+    /// When there are eight of them already, or the name is not printable ASCII.
     #[must_use]
     pub fn with_quota(self, name: impl Into<Cow<'static, str>>, quota: Quota) -> Self {
-        let (state, at) = self.settings.state.with_window(name.into(), quota);
+        let (state, at) = self.settings.state.with_window(printable(name.into()), quota);
         assert!(at < asked::MOST, "a layer has at most {} windows", asked::MOST);
         self.with(|settings| settings.state = Arc::new(state))
     }
@@ -166,7 +175,9 @@ impl<K, St> LimitRateLayer<K, St> {
     /// [`with_named_quota_for`](Self::with_named_quota_for). A quota that the operator
     /// [gave a client](Buckets::set) comes before it.
     ///
-    /// A client that changes its plan keeps what it owes, as time: it never gets a fresh bucket by it.
+    /// A client that changes its plan keeps what it owes, as time: it never gets a fresh bucket by it. Who
+    /// used up a day's requests still owes a day under a plan of so many a second, until the operator
+    /// [resets](Buckets::reset) it.
     ///
     /// ```
     /// use palisade_key::HeaderKey;
@@ -229,11 +240,11 @@ impl<K, St> LimitRateLayer<K, St> {
     ///
     /// # Races
     ///
-    /// Whoever asks many times at once is let in as often as that, while there is one token: none is
-    /// taken before the first answer. All that came of it is charged, and owed if there was not so much,
-    /// up to one burst more. So in any span of `t` at most `burst + rate · t` and as many as were in
-    /// flight at once are let in and charged; for a bound on those there is `palisade-limit-concurrency`,
-    /// further in.
+    /// Nothing is taken before the first answer: while there is one token, all that ask at once are let
+    /// in. What came of them is charged, and owed where there was not so much, up to one burst more. So
+    /// beside `burst + rate · t`, a client that has `n` requests in flight at once gets in `n` more for each
+    /// time that an empty bucket takes to fill. For a bound on `n` put `palisade-limit-concurrency` further
+    /// in.
     ///
     /// An answer that nobody waits for any more, that is an error, or that never comes, is not charged;
     /// nor is a gRPC status that comes after the head, in trailers.

@@ -1,9 +1,7 @@
 use std::{
-    hash::{BuildHasher, Hash},
+    hash::{BuildHasher, Hash, RandomState},
     time::{Duration, Instant},
 };
-
-use foldhash::quality::RandomState;
 
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -22,8 +20,8 @@ pub struct Offender {
 }
 
 impl Offender {
-    /// Its number, for as long as the layer lives. A hash by a seed that nothing else uses: neither the
-    /// key nor the place of its bucket follows from it.
+    /// Its number, for as long as the layer lives: `SipHash` by a seed of its own, from which neither the
+    /// key nor the place of its bucket follows.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -75,7 +73,7 @@ const HALF_LIFE: Duration = Duration::from_secs(60);
 
 impl Offenders {
     pub(crate) fn new() -> Self {
-        Self { hasher: RandomState::default(), summary: Apart(Mutex::default()) }
+        Self { hasher: RandomState::new(), summary: Apart(Mutex::default()) }
     }
 
     pub(crate) fn id<K: Hash + ?Sized>(&self, key: &K) -> u64 {
@@ -132,11 +130,15 @@ impl Summary {
         if times == 0 {
             return;
         }
-        self.halved = Some(now);
+        // What is left of a minute counts for the next.
+        let left = Duration::from_secs(since.as_secs() % HALF_LIFE.as_secs());
+        self.halved = now.checked_sub(left);
         let times = u32::try_from(times).unwrap_or(u32::MAX);
         for one in &mut self.counted {
-            let half = |count: u64| count.checked_shr(times).unwrap_or(0);
-            (one.refused, one.others) = (half(one.refused), half(one.others));
+            one.refused = one.refused.checked_shr(times).unwrap_or(0);
+            // Rounded up: it is what may be another's.
+            let part = 1_u64.checked_shl(times).unwrap_or(u64::MAX);
+            one.others = one.others.div_ceil(part).min(one.refused);
         }
         self.counted.retain(|one| one.refused > 0);
     }

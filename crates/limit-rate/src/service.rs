@@ -90,7 +90,13 @@ where
     #[inline]
     fn decide(&self, head: Head<'_>, now: Instant) -> Verdict {
         let cost = || self.cost(head);
-        let window = Window::from(self.state.quota());
+        let window = match self.tiers.first() {
+            None => Window::from(self.state.quota()),
+            Some((_, quota_for)) => match quota_for(head) {
+                Some(quota) => Window::from(quota),
+                None => return Verdict::Uncounted,
+            },
+        };
         self.key.with(head, |key| match self.missing.of(key) {
             Asker::Key(key) => {
                 let decision = self.state.store.take(key, window, cost(), now.into_std());
@@ -122,7 +128,8 @@ where
         now: Instant,
     ) -> ResponseFuture<F, Owned<K>, St> {
         self.state.counts.refused.fetch_add(1, Relaxed);
-        let never = decisions.iter().find(|decision| decision.is_never());
+        let never = decisions.iter().filter(|decision| decision.is_never());
+        let never = never.min_by_key(|decision| decision.policy().burst());
         let wait = decisions.binding().and_then(|(_, binding)| binding.retry_after());
         let rejection = match never {
             None => Rejection::new(QUOTA_EXCEEDED, self.status)
@@ -189,7 +196,7 @@ where
                     log::admitted(LAYER);
                     ResponseFuture::admitted(self.inner.call(request), after)
                 }
-                Err(refused) => refused,
+                Err(refusal) => settings.refuse_all(&refusal, head, now),
             };
         }
         let told = match settings.decide(head, now) {
@@ -212,7 +219,10 @@ where
             }
         };
         log::admitted(LAYER);
-        ResponseFuture::admitted(self.inner.call(request), told.map(After::Tell))
+        ResponseFuture::admitted(
+            self.inner.call(request),
+            told.map(|told| Box::new(After::Tell(told))),
+        )
     }
 }
 

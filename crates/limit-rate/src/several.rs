@@ -19,6 +19,12 @@ use crate::{
     told::{After, Charge, Told},
 };
 
+/// Why a request is not let in.
+pub(crate) enum Refusal {
+    Keyless,
+    Violated(Box<(Asked, Decisions)>),
+}
+
 /// What the buckets, or the want of one, say of a request.
 enum Verdict<K> {
     /// By the buckets of this key, or of those without one.
@@ -32,13 +38,14 @@ where
     K: ExtractKey,
     St: Store<K::Key>,
 {
-    /// What is to be done with the answer of a request that is let in, or a refusal.
+    /// What is to be done with the answer of a request that is let in.
+    // Both results are a word or two: a response's future is larger than all else here.
     #[inline(never)]
-    pub(crate) fn decide_on_all<F>(
+    pub(crate) fn decide_on_all(
         &self,
         head: Head<'_>,
         now: Instant,
-    ) -> Result<Option<After<Owned<K>, St>>, ResponseFuture<F, Owned<K>, St>> {
+    ) -> Result<Option<Box<After<Owned<K>, St>>>, Refusal> {
         let Some(asked) = self.asked(head) else { return Ok(None) };
         let cost = self.cost(head);
         let verdict = self.key.with(head, |key| match self.missing.of(key) {
@@ -62,13 +69,13 @@ where
                 self.state.counts.shadowed.fetch_add(1, Relaxed);
                 return Ok(None);
             }
-            Verdict::Keyless => return Err(self.refuse_keyless(head, now)),
+            Verdict::Keyless => return Err(Refusal::Keyless),
             Verdict::Decided(decisions, key) => (decisions, key),
         };
         let allowed = decisions.allowed();
         if !allowed {
             if !self.shadow {
-                return Err(self.refuse(&asked, &decisions, head, now));
+                return Err(Refusal::Violated(Box::new((asked, decisions))));
             }
             self.state.counts.shadowed.fetch_add(1, Relaxed);
         }
@@ -77,20 +84,35 @@ where
         Ok(match self.charge_when.clone() {
             Some(when) if allowed => {
                 let (state, apply) = (Arc::clone(&self.state), Charge::charge::<K::Key>);
-                Some(After::Charge(Charge { when, state, key, asked, cost, apply, told }))
+                let charge = Charge { when, state, key, asked, cost, apply, told };
+                Some(Box::new(After::Charge(charge)))
             }
-            _ => told.map(After::Tell),
+            _ => told.map(|told| Box::new(After::Tell(told))),
         })
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refuse_all<F>(
+        &self,
+        refusal: &Refusal,
+        head: Head<'_>,
+        now: Instant,
+    ) -> ResponseFuture<F, Owned<K>, St> {
+        match refusal {
+            Refusal::Keyless => self.refuse_keyless(head, now),
+            Refusal::Violated(all) => self.refuse(&all.0, &all.1, head, now),
+        }
     }
 
     /// The windows that a request goes by. `None` if it is to pass by all of them.
     fn asked(&self, head: Head<'_>) -> Option<Asked> {
         let mut asked = Asked::none();
-        for (at, window) in (0_u32..).zip(self.state.windows()) {
-            let tier = self.tiers.iter().find(|(known, _)| *known == at as usize);
+        for (at, window) in self.state.windows().enumerate() {
+            let tier = self.tiers.iter().find(|(known, _)| *known == at);
             match tier.map(|(_, quota_for)| quota_for(head)) {
-                None => asked.push(Window::new(at, window.quota.get())),
-                Some(Some(quota)) => asked.push(Window::new(at, quota)),
+                None => asked.push(Window::new(window.number, window.quota.get())),
+                Some(Some(quota)) => asked.push(Window::new(window.number, quota)),
                 Some(None) if at == 0 => return None,
                 Some(None) => {}
             }
@@ -111,10 +133,6 @@ where
         if self.charge_when.is_none() {
             return store.take_all(key, asked, cost, now);
         }
-        let mut decisions = Decisions::default();
-        for window in asked.iter() {
-            decisions.push(store.get(key, *window, now).with_cost(cost));
-        }
-        decisions
+        asked.iter().map(|window| store.get(key, *window, now).with_cost(cost)).collect()
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct State<St> {
 /// A window, as clients and operators know it.
 pub(crate) struct Named {
     pub(crate) name: Name,
+    /// By which the store knows it.
+    pub(crate) number: u32,
     pub(crate) quota: QuotaCell,
 }
 
@@ -54,11 +56,12 @@ impl Named {
 impl<St> State<St> {
     /// There is one window at least.
     pub(crate) fn new(first: (Name, Quota), others: Vec<(Name, Quota)>, store: Arc<St>) -> Self {
-        let named = |(name, quota)| Named { name, quota: QuotaCell::new(quota) };
+        let named = |number, name, quota| Named { name, number, quota: QuotaCell::new(quota) };
+        let others = others.into_iter();
         Self {
             store,
-            first: named(first),
-            others: others.into_iter().map(named).collect(),
+            first: named(0, first.0, first.1),
+            others: others.map(|(name, quota)| named(number(&name), name, quota)).collect(),
             keyless: TableStore::for_one(),
             policy: Policy(Mutex::new((Vec::new(), HeaderValue::from_static("")))),
             counts: Counts::default(),
@@ -106,7 +109,7 @@ impl<St> State<St> {
     }
 
     pub(crate) fn name(&self, window: &Window) -> &str {
-        self.window(window.index() as usize).map_or("", |named| &named.name)
+        self.windows().find(|named| named.number == window.index()).map_or("", |named| &named.name)
     }
 
     /// The value of `RateLimit-Policy` for what these windows were asked with, which mostly are the
@@ -126,6 +129,16 @@ impl<St> State<St> {
         }
         policy.1.clone()
     }
+}
+
+/// The number of a further window. It follows from the name, so that layers which share a store share
+/// windows of the same name and no others: FNV-1a, of which nobody need be kept from guessing it. Not 0,
+/// which is the first window's.
+fn number(name: &str) -> u32 {
+    let hash = name
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash.max(1)
 }
 
 /// Nothing of the store, whose keys are nobody's business.

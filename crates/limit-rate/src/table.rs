@@ -20,8 +20,6 @@ mod set;
 mod verbs;
 mod word;
 
-pub(crate) use self::word::Scale;
-
 /// Millions of keys in memory that is fixed when the store is made: 16 bytes for each.
 ///
 /// The buckets of keys that come by are kept in lines of seven, each bucket in one word; a key's is
@@ -40,18 +38,20 @@ pub(crate) use self::word::Scale;
 /// a few keys in a thousand, and beyond it to more; but a key that has used up its burst is the most
 /// indebted of all, and stays refused through a flood of others that have not.
 ///
-/// What counts is the time that is owed, in ticks that are longer for buckets that take longer to fill,
-/// so that the [window](crate::Window) of a day does not push out that of a second. A flood frees a blocked
-/// key once each of its own keys owes as much: with a burst of one that is each that asks once. Where that
-/// matters, make room for the flood.
+/// What counts is the time that is owed, in the buckets' own ticks, which are 16 times as long for buckets
+/// that take 16 times as long to fill; among those of less than a minute it is the time itself. So of two
+/// [windows](crate::Window) that of a day hardly pushes out that of a second, while that of a minute may.
+/// A flood frees a blocked key once each of its own keys owes as much: with a burst of one that is each
+/// that asks once. Where that matters, make room for the flood, or take an
+/// [`ExactStore`](crate::ExactStore), which compares shares of buckets.
 ///
 /// # Exactness
 ///
 /// * A key is known by its place and 22 further bits of its hash. Another key is taken for it, and
 ///   shares its bucket, with a chance of two in a million at the stated capacity.
-/// * A bucket that fills within two minutes decides exactly as a [`Bucket`](crate::Bucket), in
+/// * A bucket that fills within a minute decides exactly as a [`Bucket`](crate::Bucket), in
 ///   nanoseconds. One that takes longer (the collector's [patience](Self::with_ttl) counts along) is
-///   kept in ticks below 2⁻³³ of that time: 256 ns for an hour, 4 µs for a day, a millisecond for a
+///   kept in ticks below 2⁻³² of that time: 256 ns for an hour, 4 µs for a day, a millisecond for a
 ///   year. It decides as a bucket whose clock shows the last full tick, and whose tokens take a
 ///   rounded-up number of ticks: over any span it allows no more than the exact bucket would in that
 ///   span and one tick.

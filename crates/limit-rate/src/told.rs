@@ -34,15 +34,18 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The window that matters most comes first, the others in their order.
+    /// The window that matters most comes first, the others in their order. Of a refusal only those that
+    /// refused: another's `t` may be later than when to come back.
     #[cold]
     #[inline(never)]
     pub(crate) fn of<St>(state: &State<St>, asked: &[Window], decisions: &Decisions) -> Self {
         let binding = decisions.binding().map_or(0, |(at, _)| at);
         let all = asked.iter().zip(decisions.iter());
         let all = all.map(|(window, decision)| (state.name(window), *decision));
+        let refused = !decisions.allowed();
         let first = all.clone().skip(binding).take(1);
-        let others = all.clone().enumerate().filter(|(at, _)| *at != binding);
+        let others = all.clone().enumerate();
+        let others = others.filter(|(at, (_, one))| *at != binding && !(refused && one.allowed()));
         Self {
             limit: RateLimitHeaders::limit(first.chain(others.map(|(_, one)| one))),
             policy: state.policy(all.map(|(name, decision)| (name, decision.policy()))),
@@ -79,14 +82,11 @@ impl<O, St> Charge<O, St> {
         O: Borrow<K>,
         St: Store<K>,
     {
-        let mut decisions = Decisions::default();
-        for window in self.asked.iter() {
-            decisions.push(match &self.key {
-                Some(key) => self.state.store.charge(key.borrow(), *window, self.cost, now),
-                None => self.state.keyless.charge(&(), *window, self.cost, now),
-            });
-        }
-        decisions
+        let charge = |window: &Window| match &self.key {
+            Some(key) => self.state.store.charge(key.borrow(), *window, self.cost, now),
+            None => self.state.keyless.charge(&(), *window, self.cost, now),
+        };
+        self.asked.iter().map(charge).collect()
     }
 
     fn of(mut self, parts: &mut response::Parts) {

@@ -49,6 +49,59 @@ fn a_flood_of_keys_grows_nothing_and_frees_nobody_who_is_blocked() {
     }
 }
 
+/// Where each key that is new is copied, and each that goes is freed.
+#[test]
+fn a_flood_of_exact_keys_holds_no_more_than_there_is_room_for_and_frees_nobody_who_is_blocked() {
+    const KEYS: usize = 1 << 14;
+    const FLOOD: u32 = self::FLOOD / 4;
+    let store = ExactStore::<Vec<u8>>::new().with_max_keys(KEYS);
+    let (quota, start) = (Quota::per_hour(FIVE), start());
+    let blocked = [&b"mallory"[..], b"trudy", b"eve", b"oscar", b"craig", b"walter", b"sybil"];
+    for key in blocked {
+        assert!(store.take(key, quota.into(), FIVE, start).allowed());
+    }
+    let memory = store.memory();
+    let allocated = measure(|| {
+        for key in 0..FLOOD {
+            // All of it within a minute, in which nobody gets a token back.
+            let now = start + Duration::from_micros(u64::from(key) * 60_000_000 / u64::from(FLOOD));
+            store.take(&key.to_be_bytes()[..], quota.into(), ONE, now);
+        }
+    });
+    // Each of four bytes, and nothing beside them.
+    assert_eq!(allocated.count_total, u64::from(FLOOD));
+    assert!(allocated.count_max <= KEYS as u64 && allocated.bytes_max <= 4 * KEYS as u64);
+    assert!(store.len() <= KEYS && store.memory() == memory, "{}", store.len());
+    assert!(store.evicted_live() > u64::from(FLOOD) / 2, "the flood was no flood");
+    let late = start + Duration::from_secs(61);
+    for key in blocked {
+        let refused = store.take(key, quota.into(), ONE, late);
+        assert_eq!((refused.allowed(), refused.remaining()), (false, 0), "{key:?} got an amnesty");
+    }
+    // Nor does it hide them from the operator.
+    let seen = store.iter(quota.into(), late).filter(|(_, decision)| !decision.allowed());
+    assert_eq!(seen.count(), blocked.len());
+}
+
+/// As long as a server takes them: the copies are what there is room for, too.
+#[test]
+fn long_exact_keys_hold_as_many_as_there_is_room_for_and_no_more() {
+    const KEYS: usize = 1 << 10;
+    const LONG: usize = 8 << 10;
+    let store = ExactStore::<Vec<u8>>::new().with_max_keys(KEYS);
+    let (quota, now) = (Quota::per_hour(FIVE), start());
+    let mut key = vec![0; LONG];
+    let allocated = measure(|| {
+        for count in 0..10_000_u32 {
+            key[4096..4100].copy_from_slice(&count.to_be_bytes());
+            assert!(store.take(&key[..], quota.into(), ONE, now).allowed());
+        }
+    });
+    // One more while it takes another's place.
+    assert!(allocated.bytes_max <= ((KEYS + 1) * LONG) as u64, "{allocated:?}");
+    assert_eq!(store.len(), KEYS);
+}
+
 /// Half a million keys, far more than there is room for, by two windows of very different length: of no
 /// window does a blocked key get an amnesty.
 fn keeps_both_windows_of_a_blocked_key_through_a_flood(store: &impl Store<str>) {
@@ -118,14 +171,21 @@ fn long_keys_cost_no_memory() {
     assert_eq!((allocated.count_total, store.len()), (0, 2000));
 }
 
-#[test]
-fn a_blocked_key_that_hammers_is_told_the_same_and_writes_nothing() {
-    let store = TableStore::new();
+fn tells_a_blocked_key_that_hammers_the_same(store: &impl Store<str>) {
     let (quota, now) = (Quota::per_hour(FIVE), start());
     assert!(store.take("mallory", quota.into(), FIVE, now).allowed());
     let told = store.take("mallory", quota.into(), ONE, now);
-    for _ in 0..1000 {
-        assert_eq!(store.take("mallory", quota.into(), ONE, now), told);
-    }
+    let allocated = measure(|| {
+        for _ in 0..1000 {
+            assert_eq!(store.take("mallory", quota.into(), ONE, now), told);
+        }
+    });
     assert_eq!(told.retry_after(), Some(Duration::from_secs(720)));
+    assert_eq!((allocated.count_total, store.len()), (0, 1));
+}
+
+#[test]
+fn a_blocked_key_that_hammers_is_told_the_same_and_writes_nothing() {
+    tells_a_blocked_key_that_hammers_the_same(&TableStore::new());
+    tells_a_blocked_key_that_hammers_the_same(&ExactStore::<String>::new());
 }

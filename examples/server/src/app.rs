@@ -6,7 +6,7 @@ use axum::{
 };
 use palisade::{
     limit_concurrency::{InFlight, LimitConcurrencyLayer},
-    limit_rate::{Buckets, LimitRateLayer},
+    limit_rate::{Buckets, LimitRateLayer, TableStore},
     timeout::{RequestBodyTimeoutLayer, TimeoutLayer, Timeouts, request_body::Stalls},
 };
 use tower::ServiceBuilder;
@@ -16,7 +16,7 @@ use crate::{
     client::Client,
     limits::{Limits, limits},
     routes,
-    settings::Settings,
+    settings::{LimitRate, Settings},
 };
 
 /// The service, and what its operator holds of it.
@@ -35,10 +35,8 @@ pub(crate) fn app(settings: &Settings) -> App {
     let timeouts = timeout.handle();
     let limit_concurrency = LimitConcurrencyLayer::new(settings.limit_concurrency.max);
     let in_flight = limit_concurrency.handle();
-    let quota = settings.limit_rate.whole().expect("it was checked when it was loaded");
     let client = Client::from(&settings.limit_rate.key);
-    let limit_rate =
-        LimitRateLayer::new(quota, client.clone()).with_headers(settings.limit_rate.headers.into());
+    let limit_rate = limit_rate(&settings.limit_rate, client.clone());
     let buckets = limit_rate.handle();
     let request_body_timeout = RequestBodyTimeoutLayer::new(settings.request_body_timeout.idle.0);
     let stalls = request_body_timeout.handle();
@@ -62,6 +60,18 @@ pub(crate) fn app(settings: &Settings) -> App {
     let router = routes(settings).layer(for_most).route("/limits", limits);
     let router = router.method_not_allowed_fallback(routes::wrong_method).layer(for_all);
     App { router, timeouts, in_flight, buckets, stalls }
+}
+
+/// Each client by all of the windows, or by the one that there always is.
+fn limit_rate(settings: &LimitRate, client: Client) -> LimitRateLayer<Client> {
+    let quota = settings.whole().expect("it was checked when it was loaded");
+    let layer = LimitRateLayer::new(quota, client).with_headers(settings.headers.into());
+    // A client has a bucket in each window, so that there is room for as many clients as ever.
+    let store = TableStore::new();
+    let capacity = store.capacity() * (1 + settings.windows.len());
+    let layer = layer.with_store(store.with_capacity(capacity));
+    let windows = settings.windows.iter();
+    windows.fold(layer, |layer, (name, quota)| layer.with_quota(name.clone(), *quota))
 }
 
 /// The fallbacks are set here, before the layers, so that they apply to them as well.

@@ -17,6 +17,7 @@ pub(crate) use self::{
     load::load,
     rate::{Burst, RateHeaders, RateKey},
     values::{BodyTime, Period},
+    windows::RateWindows,
 };
 use self::{
     rate::shown,
@@ -29,6 +30,7 @@ mod known;
 mod load;
 mod rate;
 mod values;
+mod windows;
 
 /// All that can be set.
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]
@@ -113,6 +115,13 @@ pub(crate) struct LimitRate {
     #[arg(id = "limit_rate.burst", long = "burst", value_name = "N", default_value = "quota")]
     #[arg(allow_hyphen_values = true)]
     pub(crate) burst: Burst,
+
+    /// Further quotas beside it, by name, as minute=100/min, daily=5000/d; or none.
+    // How long a day is for a client, no default can know.
+    #[arg(id = "limit_rate.windows", long = "rate-windows", value_name = "WINDOWS")]
+    #[arg(default_value = "none", allow_hyphen_values = true)]
+    #[serde(serialize_with = "shown")]
+    pub(crate) windows: RateWindows,
 
     /// Who is a client: each peer, header:NAME, or forwarded:CIDR,… behind proxies of these networks.
     // Nobody is behind a proxy unless somebody says so, and who is not can write any header.

@@ -1,6 +1,8 @@
 //! What there is to try: told on stdout at the start, and on the page at `/`.
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, iter, time::Duration};
+
+use palisade::limit_rate::Quota;
 
 use crate::{
     routes::{CHUNKS, EVERY_MS, MS},
@@ -117,13 +119,15 @@ fn one_too_many(host: &str, max_in_flight: usize) -> Stop {
 
 fn too_often(host: &str, limit: &LimitRate) -> Stop {
     let quota = limit.whole().unwrap_or(limit.quota);
+    let all = || iter::once(quota).chain(limit.windows.iter().map(|(_, quota)| *quota));
+    let said_of_all: Vec<_> = all().map(|quota| quota.to_string()).collect();
+    let slow = |quota: &Quota| quota.interval() / quota.limit().get() >= Duration::from_millis(20);
     // One curl sends some more than are let in at once, before many more are.
-    let many = quota.burst().get().saturating_add(5);
-    let slow = quota.interval() / quota.limit().get() >= Duration::from_millis(20);
+    let many = all().filter(slow).map(|quota| quota.burst().get().saturating_add(5)).min();
     Stop {
         route: "429 Too Many Requests",
-        does: format!("what a client gets that asks more often than {quota}"),
-        curl: if many <= 1000 && slow {
+        does: format!("what a client gets that asks more often than {}", said_of_all.join(" or ")),
+        curl: if let Some(many) = many.filter(|many| *many <= 1000) {
             format!(
                 "curl -s {}-o /dev/null -w '%{{http_code}}\\n' 'http://{host}/?[1-{many}]' \
                  | sort | uniq -c",

@@ -15,7 +15,7 @@ use governor::{
     state::{InMemoryState, NotKeyed, StateStore, keyed::DashMapStateStore},
 };
 use moka::sync::Cache;
-use palisade::limit_rate::{Quota, Store as _, Sweep as _, TableStore};
+use palisade::limit_rate::{ExactStore, Quota, Store as _, Sweep as _, TableStore};
 use tokio::runtime::Builder;
 
 use super::check::Key;
@@ -145,6 +145,29 @@ where
     fn allows(&self, key: &K) -> bool {
         let now = self.clock.now();
         self.table.take(key, self.quota.into(), NonZeroU32::MIN, now).allowed()
+    }
+}
+
+/// Our store of exact keys, by its clock.
+pub(crate) struct Exact<K, C> {
+    store: ExactStore<K>,
+    quota: Quota,
+    clock: C,
+}
+
+impl<K: Key, C: Time> Store<K> for Exact<K, C> {
+    /// With a tenth of its places left over, since its shards are not filled alike.
+    fn holding(keys: u64, allowance: Allowance) -> Self {
+        let keys = usize::try_from(keys).expect("fits in memory").div_ceil(9) * 10;
+        let store = ExactStore::new();
+        let most = keys.max(store.max_keys());
+        Self { store: store.with_max_keys(most), quota: allowance.ours(), clock: C::begun() }
+    }
+
+    #[inline]
+    fn allows(&self, key: &K) -> bool {
+        let now = self.clock.now();
+        self.store.take(key, self.quota.into(), NonZeroU32::MIN, now).allowed()
     }
 }
 

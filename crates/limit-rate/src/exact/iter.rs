@@ -42,7 +42,7 @@ impl<K: Clone + Eq, S> Iterator for Iter<'_, K, S> {
             let page = of_window.map(|entry| {
                 let key = Hashed { hash: entry.hash, key: &entry.key };
                 let quota = shard.quota(&key, &self.window, self.now);
-                (entry.key.clone(), entry.value.get(quota, self.now))
+                (entry.key.clone(), entry.value.bucket.get(quota, self.now))
             });
             self.page = page.collect::<Vec<_>>().into_iter();
             (self.shard, self.at) =

@@ -8,7 +8,7 @@ use super::{
     tests::{SECOND, n, start},
     *,
 };
-use crate::{Quota, Store, Sweep, Window, model::quotas};
+use crate::{Bucket, Quota, Store, Sweep, Window, model::quotas};
 
 /// Two threads, on the same keys at the same times: together they get what one would.
 #[test]

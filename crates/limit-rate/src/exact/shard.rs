@@ -5,27 +5,47 @@ use std::{
 };
 
 use super::shelf::Shelf;
-use crate::{
-    Bucket, Decision, Quota, Window, bucket::nanos, overrides::Override, quota::LONGEST_FILL,
-    table::Scale,
-};
+use crate::{Bucket, Decision, Quota, Window, overrides::Override};
 
 /// Those keys whose hashes begin alike, and what is done with them under one lock.
 #[derive(Debug)]
 pub(crate) struct Shard<K> {
-    pub(crate) buckets: Shelf<K, Bucket>,
+    pub(crate) buckets: Shelf<K, Kept>,
     pub(crate) overrides: Shelf<K, Override>,
     /// How many buckets it may hold.
     room: usize,
     /// How long a bucket that is full is kept.
     patience: Duration,
     pub(crate) evicted_live: u64,
-    /// What a tick was for a key that was new to a window lately, since buckets do not know their quotas.
-    scales: [Scale; SCALES],
     /// The place that is swept next.
     hand: usize,
     /// The first place of the next sample.
     dice: usize,
+}
+
+/// A bucket, and how long it takes to fill by the quota that it was last asked with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) bucket: Bucket,
+    /// In nanoseconds.
+    fill: u64,
+}
+
+impl Kept {
+    fn decide(
+        &mut self,
+        quota: Quota,
+        decide: impl Fn(&mut Bucket, Quota) -> Decision,
+    ) -> Decision {
+        self.fill = quota.fill_nanos();
+        decide(&mut self.bucket, quota)
+    }
+
+    /// The share of it that is owed, in parts of 2^32. Zero is a full bucket.
+    fn price(&self, now: Instant) -> u128 {
+        let debt = u128::from(self.bucket.debt(now));
+        (debt << 32).div_ceil(u128::from(self.fill.max(1)))
+    }
 }
 
 /// A key, and its hash so that it is made once.
@@ -34,9 +54,6 @@ pub(crate) struct Hashed<'a, Q: ?Sized> {
     pub(crate) hash: u64,
     pub(crate) key: &'a Q,
 }
-
-/// For so many windows it is remembered how long their buckets take to fill.
-const SCALES: usize = 8;
 
 /// How many buckets a new key sweeps.
 const SWEPT_BY_INSERT: usize = 8;
@@ -52,19 +69,9 @@ impl<K> Shard<K> {
             room,
             patience,
             evicted_live: 0,
-            scales: [Scale::holding(0); SCALES],
             hand: 0,
             dice: 0,
         }
-    }
-
-    /// In which of the scales this window is.
-    fn scale_of(window: u32) -> usize {
-        window as usize % SCALES
-    }
-
-    fn scale(&self, quota: Quota) -> Scale {
-        Scale::holding(quota.fill_nanos() + nanos(self.patience).min(LONGEST_FILL))
     }
 
     /// The quota that counts: the key's own, or the one that is asked with.
@@ -94,16 +101,15 @@ impl<K> Shard<K> {
     {
         let quota = self.quota(of, window, now);
         if let Some(bucket) = self.buckets.get_mut(of.hash, window.index(), of.key) {
-            return decide(bucket, quota);
+            return bucket.decide(quota, decide);
         }
-        let mut bucket = Bucket::full();
-        let decision = decide(&mut bucket, quota);
-        if bucket != Bucket::full() {
+        let mut bucket = Kept::default();
+        let decision = bucket.decide(quota, decide);
+        if bucket.bucket != Bucket::full() {
             // Before anything is changed: what makes it is not ours, and may panic.
             let key = of.key.to_owned();
             self.sweep(SWEPT_BY_INSERT, now);
             self.make_room(now);
-            self.scales[Self::scale_of(window.index())] = self.scale(quota);
             self.buckets.insert(of.hash, window.index(), key, bucket);
         }
         decision
@@ -115,7 +121,7 @@ impl<K> Shard<K> {
         Q: Eq + ?Sized,
     {
         let bucket = self.buckets.get(of.hash, window.index(), of.key).copied();
-        bucket.unwrap_or_default().get(self.quota(of, window, now), now)
+        bucket.unwrap_or_default().bucket.get(self.quota(of, window, now), now)
     }
 
     pub(crate) fn refund<Q>(
@@ -130,13 +136,13 @@ impl<K> Shard<K> {
     {
         let quota = self.quota(of, window, now);
         if let Some(bucket) = self.buckets.get_mut(of.hash, window.index(), of.key) {
-            bucket.refund(quota, cost, now);
+            bucket.bucket.refund(quota, cost, now);
         }
     }
 
     /// Gives up the least indebted bucket of a sample, if there is no room for one more. One that is
-    /// full owes nothing, so it is the first to go. Debts are compared as the table does, in ticks of
-    /// what its window's buckets take to fill.
+    /// full owes nothing, so it is the first to go. What counts is the
+    /// share of its bucket that is owed.
     ///
     /// The sample is spread over all places: neighbours are of keys that came one after another,
     /// perhaps from one hand.
@@ -147,11 +153,7 @@ impl<K> Shard<K> {
         let places = self.buckets.places();
         let apart = (places / Self::SAMPLE).max(1);
         let sample = (0..Self::SAMPLE).map(|nth| (self.dice + nth * apart) % places);
-        let debts = sample.filter_map(|at| {
-            let entry = self.buckets.at(at)?;
-            let scale = self.scales[Self::scale_of(entry.window)];
-            Some((scale.ceil(entry.value.debt(now)), at))
-        });
+        let debts = sample.filter_map(|at| Some((self.buckets.at(at)?.value.price(now), at)));
         if let Some((debt, at)) = debts.min() {
             self.buckets.remove(at);
             self.dice = (self.dice + 1) % places;
@@ -164,7 +166,7 @@ impl<K> Shard<K> {
         for _ in 0..most.min(self.buckets.places()) {
             self.hand = (self.hand + 1) % self.buckets.places();
             let done = self.buckets.at(self.hand);
-            if done.is_some_and(|done| done.value.was_full_for(self.patience, now)) {
+            if done.is_some_and(|done| done.value.bucket.was_full_for(self.patience, now)) {
                 self.buckets.remove(self.hand);
             }
         }

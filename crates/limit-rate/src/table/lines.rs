@@ -87,7 +87,8 @@ impl Lines {
 
     #[inline]
     fn scale(&self, quota: &Quota) -> Scale {
-        Scale::holding(quota.fill_nanos() + self.patience)
+        // Twice, for what may be charged.
+        Scale::holding((2 * quota.fill_nanos() + self.patience).min(2 * LONGEST_FILL))
     }
 
     /// Takes tokens, if there are enough: one line, one compare-and-swap; a refusal writes nothing.
@@ -198,7 +199,7 @@ impl Lines {
     }
 
     /// The word of a bucket that is full in so many ticks of this scale: in this scale, unless they are
-    /// more than it holds, as of what was charged, or of another quota.
+    /// more than it holds, as of another quota.
     fn bucket(&self, tag: Tag, scale: Scale, debt: u64, now: u64) -> u64 {
         let nanos = scale.nanos(debt);
         let holding = Scale::holding(nanos.saturating_add(self.patience).min(2 * LONGEST_FILL));

@@ -91,7 +91,8 @@ fn held_to_model(
     collect: bool,
 ) -> Result<Vec<Decision>, TestCaseError> {
     let store = small_store(64, min_ttl);
-    let tick = 1 << Scale::holding(quota.fill_nanos() + nanos(min_ttl)).shift();
+    let tick =
+        1 << word::Scale::holding((2 * quota.fill_nanos() + nanos(min_ttl)).min(1 << 61)).shift();
     let (begin, mut passed) = (store.beginning, Duration::ZERO);
     let mut models: HashMap<u8, (Level, u64)> = HashMap::new();
     let mut decisions = Vec::new();

@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::{LINES_PER_STEP, SHORTEST_WAIT, TableStore};
-use crate::{Collector, Decision, Quota, Store, Sweep, TooManyOverrides, Window, bucket::nanos};
+use crate::{
+    Collector, Decision, Decisions, Quota, Store, Sweep, TooManyOverrides, Window,
+    bucket::nanos,
+    decisions::{self, Windows},
+};
 
 impl<S> TableStore<S> {
     #[inline]
@@ -22,9 +26,7 @@ impl<S: BuildHasher> TableStore<S> {
     /// Where the key's bucket in this window is. The first window's is the key's own hash.
     #[inline]
     pub(super) fn hash<K: Hash + ?Sized>(&self, key: &K, window: &Window) -> u64 {
-        // 2^64 by the golden ratio: odd, so that no two windows get the same.
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.hasher.hash_one(key).wrapping_add(u64::from(window.index()).wrapping_mul(STEP))
+        of_window(self.hasher.hash_one(key), window)
     }
 
     /// 64 bits more of a key's hash.
@@ -45,6 +47,46 @@ impl<S: BuildHasher> TableStore<S> {
     }
 }
 
+/// The first window's is the key's own.
+#[inline]
+fn of_window(hash: u64, window: &Window) -> u64 {
+    // 2^64 by the golden ratio: odd, so that no two windows get the same.
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    hash.wrapping_add(u64::from(window.index()).wrapping_mul(STEP))
+}
+
+/// A key's windows, found by one hash.
+struct Of<'a, K: ?Sized, S> {
+    store: &'a TableStore<S>,
+    key: &'a K,
+    hash: u64,
+    now: u64,
+}
+
+impl<K, S> Windows for Of<'_, K, S>
+where
+    K: Hash + ?Sized,
+    S: BuildHasher,
+{
+    fn get(&mut self, window: &Window, now: Instant) -> Decision {
+        let hash = of_window(self.hash, window);
+        self.store.lines.get(hash, self.store.quota(self.key, hash, window, now), self.now)
+    }
+
+    // Out of line, so that the one of a single window is not.
+    #[inline(never)]
+    fn take(&mut self, window: &Window, cost: NonZeroU32, now: Instant) -> Decision {
+        let hash = of_window(self.hash, window);
+        self.store.lines.take(hash, &self.store.quota(self.key, hash, window, now), cost, self.now)
+    }
+
+    fn refund(&mut self, window: &Window, cost: NonZeroU32, now: Instant) {
+        let hash = of_window(self.hash, window);
+        let quota = self.store.quota(self.key, hash, window, now);
+        self.store.lines.refund(hash, quota, cost, self.now);
+    }
+}
+
 impl<K, S> Store<K> for TableStore<S>
 where
     K: Hash + ?Sized,
@@ -61,6 +103,11 @@ where
             window.as_quota()
         };
         self.lines.take(hash, quota, cost, self.nanos(now))
+    }
+
+    fn take_all(&self, key: &K, windows: &[Window], cost: NonZeroU32, now: Instant) -> Decisions {
+        let of = Of { store: self, key, hash: self.hasher.hash_one(key), now: self.nanos(now) };
+        decisions::take_all(of, windows, cost, now)
     }
 
     fn charge(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision {

@@ -1,8 +1,8 @@
 //! A bucket in 64 bits: a tag of 22, a scale of 3, and 39 that say when it is full again.
 //!
 //! The tag stands for the key. The scale says what a tick is: `16^scale` nanoseconds, the finest in
-//! which a quarter of the 39 bits, [`QUARTER`], holds the time that the bucket takes to fill. So
-//! quotas of a second and of a year live in one table, each with at least `2^33 / burst` ticks for a
+//! which a quarter of the 39 bits, [`QUARTER`], holds twice the time that the bucket takes to fill. So
+//! quotas of a second and of a year live in one table, each with at least `2^32 / burst` ticks for a
 //! token: rounding a token up to a whole tick makes a bucket of 10,000 at most a millionth too slow.
 //!
 //! The last scale is none. A word that has it is a *claim*: a key's place while it is not sure that

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
 mod charged;
+mod edges;
 
 use std::{
     convert::Infallible,
@@ -89,10 +90,9 @@ async fn who_asks_needs_tokens_in_each_window() {
     assert_eq!(layer.handle().refused(), 4);
 }
 
-const POLICY: &str = r#""burst";q=2;w=1, "daily";q=5;w=86400"#;
-
 #[tokio::test(start_paused = true)]
 async fn the_binding_window_comes_first_and_a_refusal_names_those_that_refused() {
+    const POLICY: &str = r#""burst";q=2;w=1, "daily";q=5;w=86400"#;
     let layer = layer().with_headers(RateLimitHeaders::Draft);
     let header = |response: &Response<_>, name: &str| {
         response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
@@ -164,6 +164,12 @@ fn windows_are_found_by_name_and_known_ones_change_their_quota() {
 #[should_panic(expected = "two windows cannot both be named \"daily\"")]
 fn two_windows_cannot_have_one_name() {
     let _ = layer().with_name("daily");
+}
+
+#[test]
+#[should_panic(expected = "the name of a window is printable ASCII, not \"täglich\"")]
+fn a_name_that_no_header_can_say_is_a_mistake() {
+    let _ = layer().with_name("täglich");
 }
 
 #[test]

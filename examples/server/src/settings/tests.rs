@@ -80,7 +80,7 @@ const EVERYTHING: &str = r#"
     log.format = "json"
     timeout = { limit = "2s", body = "idle:500ms" }
     limit_concurrency = { max = 0 }
-    limit_rate = { quota = "5000/h", burst = 7, key = "header:x-tenant", headers = "off" }
+    limit_rate = { quota = "5000/h", burst = 7, key = "header:x-tenant", headers = "off", windows = "b=9/d" }
     request_body_timeout.idle = "1s"
 "#;
 
@@ -109,6 +109,16 @@ fn a_burst_is_the_quotas_unless_it_is_set() {
 }
 
 #[test]
+fn further_windows_have_names_and_show_as_they_are_written() {
+    let shown = |text: &str| loaded(&["--rate-windows", text], &[]).limit_rate.windows.to_string();
+    assert_eq!(defaults().limit_rate.windows.to_string(), "none");
+    for text in ["none", "daily=5000/d burst 500", "minute=100/min, a day's=1/d", "none=3/250ms"] {
+        assert_eq!(shown(text), text);
+    }
+    assert_eq!(shown(" a = 60 / 60s ,b=1/24h"), "a=60/min, b=1/d");
+}
+
+#[test]
 fn the_longest_silence_is_shorter_than_the_timeout_and_that_is_shorter_than_the_grace() {
     let Settings { grace, timeout, request_body_timeout, .. } = defaults();
     assert_eq!(timeout.limit, Period(Duration::from_secs(10)));
@@ -120,7 +130,7 @@ fn the_longest_silence_is_shorter_than_the_timeout_and_that_is_shorter_than_the_
 fn everything_can_be_set_in_each_of_the_three_ways() {
     let flags = "--listen [::1]:0 --max-in-flight 0 --grace 1m30s --log-format json \
                  --timeout 2s --timeout-body idle:500ms --request-idle 1s --rate 5000/h --burst 7 \
-                 --rate-key header:x-tenant --rate-headers off";
+                 --rate-key header:x-tenant --rate-headers off --rate-windows b=9/d";
     let variables = [
         ("PALISADE_LISTEN", "[::1]:0"),
         ("PALISADE_MAX_IN_FLIGHT", "0"),
@@ -133,6 +143,7 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
         ("PALISADE_BURST", "7"),
         ("PALISADE_RATE_KEY", "header:x-tenant"),
         ("PALISADE_RATE_HEADERS", "off"),
+        ("PALISADE_RATE_WINDOWS", "b=9/d"),
     ];
     let settings = from_file(EVERYTHING);
     assert_eq!(settings.listen.to_string(), "[::1]:0");
@@ -145,6 +156,7 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
     assert_eq!(settings.limit_rate.whole().unwrap().to_string(), "5000/h burst 7");
     assert_eq!(settings.limit_rate.key, RateKey::Header("x-tenant".parse().unwrap()));
     assert_eq!(settings.limit_rate.headers, RateHeaders::Off);
+    assert_eq!(settings.limit_rate.windows.to_string(), "b=9/d");
     assert_eq!(loaded(&flags.split(' ').collect::<Vec<_>>(), &[]), settings);
     assert_eq!(loaded(&[], &variables), settings);
 }
@@ -183,6 +195,7 @@ fn settings_from_three_places_come_together() {
         ("PALISADE_REQUEST_IDLE", "1s"),
         ("PALISADE_RATE", "5000/h"),
         ("PALISADE_RATE_HEADERS", "off"),
+        ("PALISADE_RATE_WINDOWS", "b=9/d"),
     ];
     let flags = ["--max-in-flight", "0", "--listen=[::1]:0", "--timeout", "2s", "--burst", "7"];
     let settings = loaded(&flags, &variables);
@@ -232,6 +245,7 @@ fn what_is_printed_reads_back_as_the_same() {
         from_file("limit_rate.quota = '30/250ms burst 40'"),
         from_file("limit_rate.burst = 4294967295"),
         from_file("limit_rate.key = 'forwarded: 10.1.0.0/16, 2001:db8::1'"),
+        from_file("limit_rate.windows = \"minute=100/min, a day's=5000/d burst 500\""),
         from_file("grace = '500000000000years'"),
     ] {
         let printed = settings.to_toml();

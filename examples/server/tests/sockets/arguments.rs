@@ -46,6 +46,8 @@ async fn a_wrong_value_is_answered_by_the_flag_the_value_and_what_is_accepted() 
         ("--rate", "1/1us", "is no interval for a quota: it is between a millisecond and 366 days"),
         ("--rate", "-1/s", "is no quota: write a number"),
         ("--burst", "0", "expected quota, or a whole number from 1 to 4294967295"),
+        ("--rate-windows", "minute", "expected none, or names with a quota each, such as minute="),
+        ("--rate-windows", "a=1/s,a=1/d", "expected each name once, and a is there twice"),
         ("--rate-key", "ip", "expected peer, header with a name, such as header:x-api-key, or"),
         ("--rate-headers", "on", "[possible values: draft, off]"),
         ("--request-idle", "-1s", duration),

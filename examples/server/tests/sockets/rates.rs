@@ -92,6 +92,30 @@ async fn behind_a_trusted_proxy_each_client_is_itself() {
 }
 
 #[tokio::test]
+async fn each_window_counts_and_a_refusal_names_those_that_refused() {
+    let server = start(&["--rate-windows", "daily=3/d, weekly=7/7d"]).await;
+    let policy = r#""default";q=2;w=3600, "daily";q=3;w=86400, "weekly";q=7;w=604800"#;
+    for browser in [server.http1(), server.http2()] {
+        let answer = browser.get("/work?ms=0").await;
+        assert_eq!((answer.status(), answer.header("ratelimit-policy")), (200, policy));
+    }
+    for browser in [server.http1(), server.http2()] {
+        let refused = browser.get("/work?ms=0").await;
+        assert_eq!((refused.status(), refused.header("ratelimit-policy")), (429, policy));
+        assert!(refused.header("ratelimit").starts_with(r#""default";r=0;t="#));
+        assert!(refused.text().await.contains(r#""violated-policies":["default"]"#));
+    }
+    let standing = limits(&server.http1(), NOTHING).await;
+    let left = |window: usize| &standing["windows"][window]["remaining"];
+    assert_eq!([left(0), left(1), left(2)], [&0, &1, &5]);
+    // What binds is the first.
+    assert_eq!(standing["name"], "default");
+    assert_eq!(standing["retry_after"], standing["windows"][0]["retry_after"]);
+    let [offender] = &standing["offenders"].as_array().unwrap()[..] else { panic!("{standing}") };
+    assert_eq!((&offender["refused"], &offender["you"]), (&2.into(), &true.into()));
+}
+
+#[tokio::test]
 async fn to_ask_how_one_stands_is_free_and_never_refused() {
     let server = start(&[]).await;
     for browser in [server.http1(), server.http2()] {

@@ -36,7 +36,8 @@ async fn it_prints_what_the_file_the_environment_and_the_flags_come_to() {
                     [log]\nformat = \"text\"\n\n\
                     [timeout]\nlimit = \"2s\"\nbody = \"within\"\n\n\
                     [limit_concurrency]\nmax = 7\n\n\
-                    [limit_rate]\nquota = \"1000/s\"\nburst = 9\nkey = \"peer\"\n\
+                    [limit_rate]\nquota = \"1000/s\"\nburst = 9\nwindows = \"none\"\n\
+                    key = \"peer\"\n\
                     headers = \"draft\"\n\n\
                     [request_body_timeout]\nidle = \"5s\"\n";
     assert_eq!(printed, expected);

@@ -6,6 +6,8 @@ use axum::extract::ConnectInfo;
 
 use super::*;
 
+mod windows;
+
 /// A request as from this address, with these headers.
 fn from(peer: &str, uri: &str, headers: &[(&str, &str)]) -> Request<Body> {
     let peer: SocketAddr = peer.parse().unwrap();
@@ -69,10 +71,14 @@ async fn an_answer_tells_how_its_client_stands_unless_it_is_not_to() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_is_told_how_it_stands_for_nothing_however_it_stands() {
     let app = with(&["--rate", "2/s"]);
-    let full = serde_json::json!({
-        "key": "192.0.2.1", "policy": "2/s", "limit": 2, "remaining": 2,
+    let window = serde_json::json!({
+        "name": "default", "policy": "2/s", "limit": 2, "remaining": 2,
         "retry_after": null, "reset_after": 0.0,
     });
+    let mut full = window.clone();
+    full["key"] = "192.0.2.1".into();
+    full["windows"] = vec![window].into();
+    full["offenders"] = Value::Array(Vec::new());
     for _ in 0..9 {
         assert_eq!(limits(&app, ANN, &[]).await, full);
     }

@@ -23,6 +23,12 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
     let burst = "expected quota, or a whole number from 1 to 4294967295";
     let key = "expected peer, header with a name, such as header:x-api-key, or forwarded with the \
                networks of your proxies, such as forwarded:10.0.0.0/8,2001:db8::/32";
+    let found = |window: &str| {
+        format!(
+            "expected none, or names with a quota each, such as minute=100/min, daily=5000/d burst \
+             500, and found {window:?}"
+        )
+    };
     for (content, place, value, key, accepted) in [
         ("listen = 3000", "1:10", "3000", "listen", address),
         ("listen = 'localhost:3000'", "1:10", "localhost:3000", "listen", address),
@@ -59,6 +65,9 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
             "\"20\" is no quota: write a number, a slash and an interval (ns, us, ms, s, min, h or d), \
              and perhaps a burst, as in 100/s, 20/min, 3/250ms, 1/d or 5000/h burst 200",
         ),
+        ("limit_rate.windows = 7", "1:22", "7", "limit_rate.windows", &found("7")),
+        ("limit_rate.windows = ''", "1:22", "", "limit_rate.windows", &found("")),
+        ("limit_rate.windows = 'a=1/s,'", "1:22", "a=1/s,", "limit_rate.windows", &found("")),
         ("log.format = 'xml'", "1:14", "xml", "log.format", "expected text or json"),
         ("log.format = true", "1:14", "true", "log.format", "expected text or json"),
         ("log = 'json'", "1:7", "\\'json\\'", "log", "expected a section, [log]"),
@@ -101,6 +110,36 @@ fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
     ] {
         let line = format!("error: FILE:{place}: unknown key '{key}'; {hint}\n");
         assert_eq!(refused_file(content), line, "{content}");
+    }
+}
+
+#[test]
+fn of_wrong_windows_the_first_is_answered_by_what_is_wrong_with_it() {
+    let eight: Vec<_> = ('a'..='h').map(|name| format!("{name}=1/s")).collect();
+    let no_name =
+        |name: &str| format!("{name:?} is no name: write printable ASCII, without \" and \\");
+    for (windows, said) in [
+        ("=1/s", no_name("")),
+        (" =1/s", no_name("")),
+        ("t\u{e4}glich=1/d", no_name("t\u{e4}glich")),
+        ("a\"b=1/d", no_name("a\"b")),
+        ("a\\b=1/d", no_name("a\\b")),
+        ("a\tb=1/d", no_name("a\tb")),
+        ("a=1/s, b=2/s, a=3/s", "expected each name once, and a is there twice".to_owned()),
+        ("default=1/d", "default is the name of the window that the quota makes".to_owned()),
+        ("a=1/s, b=fast", "of b: \"fast\" is no quota: write a number, a slash and".to_owned()),
+        ("a=b=1/s", "of a: \"b=1/s\" is no quota: write".to_owned()),
+        ("a=1/d burst", "of a: \"1/d burst\" is no quota: write".to_owned()),
+        ("a=1/1us", "of a: 1µs is no interval for a quota: it is between".to_owned()),
+        ("a=1/366d burst 37", "of a: 37 is no burst for this quota: the bucket".to_owned()),
+        (&eight.join(","), "expected at most 7 windows, and 8 are there".to_owned()),
+    ] {
+        let line = refused(&[], &[("PALISADE_RATE_WINDOWS", windows)]);
+        let value = windows.escape_debug();
+        let start = "error: environment: invalid value '";
+        let start = format!("{start}{value}' for 'PALISADE_RATE_WINDOWS': {said}");
+        assert!(line.starts_with(&start), "{line} for {start}");
+        assert_eq!(line.lines().count(), 1, "{line}");
     }
 }
 

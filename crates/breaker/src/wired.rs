@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     task::{Context, Waker},
     time::Instant,
 };
@@ -27,10 +27,10 @@ struct Waiting {
 
 impl Wired {
     pub(crate) fn new(policy: Policy) -> Arc<Self> {
-        Arc::new_cyclic(|this| {
-            let this = this.clone();
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            let this = Weak::clone(this);
             let changed = move || {
-                if let Some(this) = std::sync::Weak::<Self>::upgrade(&this) {
+                if let Some(this) = this.upgrade() {
                     this.changed();
                 }
             };

@@ -47,8 +47,8 @@ enum State<F> {
 
 impl<F, K, St> ResponseFuture<F, K, St> {
     #[inline]
-    pub(crate) fn admitted(future: F, after: Option<After<K, St>>) -> Self {
-        Self { state: State::Admitted(future), after: after.map(Box::new) }
+    pub(crate) fn admitted(future: F, after: Option<Box<After<K, St>>>) -> Self {
+        Self { state: State::Admitted(future), after }
     }
 
     pub(crate) fn refused(rejection: Rejection, protocol: Protocol, told: Option<Told>) -> Self {

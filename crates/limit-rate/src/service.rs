@@ -212,7 +212,7 @@ where
             }
         };
         log::admitted(LAYER);
-        ResponseFuture::admitted(self.inner.call(request), told.map(After::Tell))
+        ResponseFuture::admitted(self.inner.call(request), told.map(After::Tell).map(Box::new))
     }
 }
 

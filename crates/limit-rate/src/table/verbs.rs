@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::{LINES_PER_STEP, SHORTEST_WAIT, TableStore};
-use crate::{Collector, Decision, Quota, Store, Sweep, TooManyOverrides, Window, bucket::nanos};
+use crate::{
+    Collector, Decision, Decisions, Quota, Store, Sweep, TooManyOverrides, Window,
+    bucket::nanos,
+    decisions::{self, Windows},
+};
 
 impl<S> TableStore<S> {
     #[inline]
@@ -22,9 +26,7 @@ impl<S: BuildHasher> TableStore<S> {
     /// Where the key's bucket in this window is. The first window's is the key's own hash.
     #[inline]
     pub(super) fn hash<K: Hash + ?Sized>(&self, key: &K, window: &Window) -> u64 {
-        // 2^64 by the golden ratio: odd, so that no two windows get the same.
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        self.hasher.hash_one(key).wrapping_add(u64::from(window.index()).wrapping_mul(STEP))
+        in_window(self.hasher.hash_one(key), window)
     }
 
     /// 64 bits more of a key's hash.
@@ -45,6 +47,14 @@ impl<S: BuildHasher> TableStore<S> {
     }
 }
 
+/// Where the bucket in this window is, of the key with this hash.
+#[inline]
+fn in_window(hash: u64, window: &Window) -> u64 {
+    // 2^64 by the golden ratio: odd, so that no two windows get the same.
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    hash.wrapping_add(u64::from(window.index()).wrapping_mul(STEP))
+}
+
 impl<K, S> Store<K> for TableStore<S>
 where
     K: Hash + ?Sized,
@@ -61,6 +71,11 @@ where
             window.as_quota()
         };
         self.lines.take(hash, quota, cost, self.nanos(now))
+    }
+
+    fn take_all(&self, key: &K, windows: &[Window], cost: NonZeroU32, now: Instant) -> Decisions {
+        let of = Of { table: self, key, hash: self.hasher.hash_one(key), nanos: self.nanos(now) };
+        decisions::take_all(of, windows, cost, now)
     }
 
     fn charge(&self, key: &K, window: Window, cost: NonZeroU32, now: Instant) -> Decision {
@@ -111,6 +126,39 @@ where
 
     fn close(&self) {
         Self::close(self);
+    }
+}
+
+/// A key's windows. It is hashed, and the time counted, but once for all of them.
+struct Of<'a, K: ?Sized, S> {
+    table: &'a TableStore<S>,
+    key: &'a K,
+    hash: u64,
+    nanos: u64,
+}
+
+impl<K: Hash + ?Sized, S: BuildHasher> Of<'_, K, S> {
+    #[inline]
+    fn find(&self, window: &Window, now: Instant) -> (u64, Quota) {
+        let hash = in_window(self.hash, window);
+        (hash, self.table.quota(self.key, hash, window, now))
+    }
+}
+
+impl<K: Hash + ?Sized, S: BuildHasher> Windows for Of<'_, K, S> {
+    fn get(&mut self, window: &Window, now: Instant) -> Decision {
+        let (hash, quota) = self.find(window, now);
+        self.table.lines.get(hash, quota, self.nanos)
+    }
+
+    fn take(&mut self, window: &Window, cost: NonZeroU32, now: Instant) -> Decision {
+        let (hash, quota) = self.find(window, now);
+        self.table.lines.take(hash, &quota, cost, self.nanos)
+    }
+
+    fn refund(&mut self, window: &Window, cost: NonZeroU32, now: Instant) {
+        let (hash, quota) = self.find(window, now);
+        self.table.lines.refund(hash, quota, cost, self.nanos);
     }
 }
 

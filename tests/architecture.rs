@@ -127,17 +127,20 @@ fn core_stays_small() {
     };
     let is_source = |path: &PathBuf| !path.ends_with("tests.rs");
     let lines: usize = sources(folder.as_std_path()).into_iter().filter(is_source).map(lines).sum();
-    assert!((100..=1700).contains(&lines), "core has {lines} lines of code");
+    assert!((100..=1900).contains(&lines), "core has {lines} lines of code");
 }
 
-/// Where the timer of a body that has to wait is boxed: not on the path of a response that is there.
-const BOXES_A_TIMER: &str = "timeout/src/watch.rs";
+/// Where the timer of a body that has to wait is boxed, and that of a gate that is shut: not on the path of
+/// what is there.
+const BOX_A_TIMER: [&str; 2] = ["timeout/src/watch.rs", "breaker/src/gate.rs"];
 
 #[test]
 fn no_layer_boxes_a_future() {
     for layer in layers(&metadata()) {
         let sources = sources(&folder(layer).join("src"));
-        for path in sources.iter().filter(|path| !path.ends_with(BOXES_A_TIMER)) {
+        for path in
+            sources.iter().filter(|path| !BOX_A_TIMER.iter().any(|file| path.ends_with(file)))
+        {
             for (number, line) in read(path).lines().enumerate().filter(|(_, line)| is_code(line)) {
                 for boxed in ["Box::pin", "BoxFuture", "Pin<Box<", "async_trait"] {
                     assert!(!line.contains(boxed), "{}:{}: {line}", path.display(), number + 1);

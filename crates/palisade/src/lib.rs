@@ -2,6 +2,7 @@
 //!
 //! | module | feature | answers with | when |
 //! | --- | --- | --- | --- |
+//! | [`breaker`] | `breaker` | 503, gRPC `UNAVAILABLE` | what it calls has failed too often of late |
 //! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
 //! | [`limit_rate`] | `limit-rate` | 429, gRPC `RESOURCE_EXHAUSTED` | a client asks more often than it may |
 //! | [`timeout`] | `timeout` | 503 or 504, gRPC `DEADLINE_EXCEEDED` | an exchange takes longer than it may |
@@ -58,6 +59,9 @@
 #[doc(inline)]
 pub use palisade_key as key;
 
+#[cfg(feature = "breaker")]
+#[doc(inline)]
+pub use palisade_breaker as breaker;
 #[cfg(feature = "limit-concurrency")]
 #[doc(inline)]
 pub use palisade_limit_concurrency as limit_concurrency;
@@ -70,8 +74,9 @@ pub use palisade_timeout as timeout;
 
 #[doc(inline)]
 pub use palisade_core::{
-    AutoClassifier, BodyRule, BoxError, Classify, ClassifyEnd, Deadline, End, GrpcClassifier,
-    GrpcCode, GrpcEnd, Guard, GuardedBody, Head, HttpClassifier, Id, Outcome, Protocol, Reason,
-    Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render, RenderFuture,
-    RenderLayer, RetryHint, Sent, Unwatched, Verdict, WithSent, log,
+    AutoClassifier, Backoff, BodyRule, BoxError, Classify, ClassifyEnd, Deadline, End,
+    GrpcClassifier, GrpcCode, GrpcEnd, Guard, GuardedBody, Head, HttpClassifier, Id, Jitter,
+    Outcome, Protocol, Reason, Rejection, RejectionError, RejectionErrorFuture,
+    RejectionErrorLayer, Render, RenderFuture, RenderLayer, RetryHint, Rng, Sent, Unwatched,
+    Verdict, WithSent, log,
 };

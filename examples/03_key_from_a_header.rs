@@ -11,7 +11,7 @@
 //! ```text
 //! red:  200 OK, ratelimit: "minute";r=1;t=30, "hour";r=2;t=1200
 //! red:  200 OK, ratelimit: "minute";r=0;t=30, "hour";r=1;t=1200
-//! red:  429 Too Many Requests, ratelimit: "minute";r=0;t=30, "hour";r=1;t=1200, retry-after: 30
+//! red:  429 Too Many Requests, ratelimit: "minute";r=0;t=30, "hour";r=1, retry-after: 30
 //!       violated-policies: ["minute"]
 //! blue: 200 OK, ratelimit: "minute";r=1;t=30, "hour";r=2;t=1200
 //! none: 200 OK, ratelimit: "minute";r=1;t=30, "hour";r=2;t=1200

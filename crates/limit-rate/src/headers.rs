@@ -69,13 +69,28 @@ impl RateLimitHeaders {
     pub fn limit<'a>(windows: impl IntoIterator<Item = (&'a str, Decision)>) -> HeaderValue {
         list(windows, |f, decision| {
             write!(f, ";r={}", decision.remaining())?;
-            let more = decision.retry_after().unwrap_or_else(|| decision.more_after());
-            if decision.is_never() || more.is_zero() {
-                return Ok(());
-            }
-            write!(f, ";t={}", ceil(more))
+            write_time(f, &decision)
         })
     }
+
+    /// As [`limit`](Self::limit), of a refusal: a window that would have allowed it has no `t`, since that
+    /// may be later than when to come back.
+    pub(crate) fn refused<'a>(
+        windows: impl IntoIterator<Item = (&'a str, Decision)>,
+    ) -> HeaderValue {
+        list(windows, |f, decision| {
+            write!(f, ";r={}", decision.remaining())?;
+            if decision.allowed() { Ok(()) } else { write_time(f, &decision) }
+        })
+    }
+}
+
+fn write_time(f: &mut String, decision: &Decision) -> fmt::Result {
+    let more = decision.retry_after().unwrap_or_else(|| decision.more_after());
+    if decision.is_never() || more.is_zero() {
+        return Ok(());
+    }
+    write!(f, ";t={}", ceil(more))
 }
 
 /// At least one second.

@@ -34,20 +34,22 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The window that matters most comes first, the others in their order. Of a refusal only those that
-    /// refused: another's `t` may be later than when to come back.
+    /// The window that matters most comes first, the others in their order.
     #[cold]
     #[inline(never)]
     pub(crate) fn of<St>(state: &State<St>, asked: &[Window], decisions: &Decisions) -> Self {
         let binding = decisions.binding().map_or(0, |(at, _)| at);
         let all = asked.iter().zip(decisions.iter());
         let all = all.map(|(window, decision)| (state.name(window), *decision));
-        let refused = !decisions.allowed();
         let first = all.clone().skip(binding).take(1);
-        let others = all.clone().enumerate();
-        let others = others.filter(|(at, (_, one))| *at != binding && !(refused && one.allowed()));
+        let others = all.clone().enumerate().filter(|(at, _)| *at != binding);
+        let in_order = first.chain(others.map(|(_, one)| one));
         Self {
-            limit: RateLimitHeaders::limit(first.chain(others.map(|(_, one)| one))),
+            limit: if decisions.allowed() {
+                RateLimitHeaders::limit(in_order)
+            } else {
+                RateLimitHeaders::refused(in_order)
+            },
             policy: state.policy(all.map(|(name, decision)| (name, decision.policy()))),
         }
     }

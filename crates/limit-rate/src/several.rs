@@ -28,7 +28,7 @@ pub(crate) enum Refusal {
 /// What the buckets, or the want of one, say of a request.
 enum Verdict<K> {
     /// By the buckets of this key, or of those without one.
-    Decided(Decisions, Option<K>),
+    Decided(Option<K>),
     Keyless,
     Uncounted,
 }
@@ -46,31 +46,36 @@ where
         head: Head<'_>,
         now: Instant,
     ) -> Result<Option<Box<After<Owned<K>, St>>>, Refusal> {
-        let Some(asked) = self.asked(head) else { return Ok(None) };
+        // In their places from the first: both are so large that moving them would show.
+        let (mut asked, mut decisions) = (Asked::none(), Decisions::default());
+        if !self.goes_by(head, &mut asked) {
+            return Ok(None);
+        }
         let cost = self.cost(head);
         let verdict = self.key.with(head, |key| match self.missing.of(key) {
             Asker::Key(key) => {
-                let decisions = self.ask(&*self.state.store, key, &asked, cost, now);
+                decisions = self.ask(&*self.state.store, key, &asked, cost, now);
                 if !decisions.allowed() {
                     self.state.offenders.refused(key, now.into_std());
                 }
                 let owned = self.charge_when.is_some().then(|| key.to_owned());
-                Verdict::Decided(decisions, owned)
+                Verdict::Decided(owned)
             }
             Asker::Shared => {
-                Verdict::Decided(self.ask(&self.state.keyless, &(), &asked, cost, now), None)
+                decisions = self.ask(&self.state.keyless, &(), &asked, cost, now);
+                Verdict::Decided(None)
             }
             Asker::Rejected => Verdict::Keyless,
             Asker::Skipped => Verdict::Uncounted,
         });
-        let (decisions, key) = match verdict {
+        let key = match verdict {
             Verdict::Uncounted => return Ok(None),
             Verdict::Keyless if self.shadow => {
                 self.state.counts.shadowed.fetch_add(1, Relaxed);
                 return Ok(None);
             }
             Verdict::Keyless => return Err(Refusal::Keyless),
-            Verdict::Decided(decisions, key) => (decisions, key),
+            Verdict::Decided(key) => key,
         };
         let allowed = decisions.allowed();
         if !allowed {
@@ -105,19 +110,18 @@ where
         }
     }
 
-    /// The windows that a request goes by. `None` if it is to pass by all of them.
-    fn asked(&self, head: Head<'_>) -> Option<Asked> {
-        let mut asked = Asked::none();
+    /// Adds the windows that a request goes by. Not so if it is to pass by all of them.
+    fn goes_by(&self, head: Head<'_>, asked: &mut Asked) -> bool {
         for (at, window) in self.state.windows().enumerate() {
             let tier = self.tiers.iter().find(|(known, _)| *known == at);
             match tier.map(|(_, quota_for)| quota_for(head)) {
                 None => asked.push(Window::new(window.number, window.quota.get())),
                 Some(Some(quota)) => asked.push(Window::new(window.number, quota)),
-                Some(None) if at == 0 => return None,
+                Some(None) if at == 0 => return false,
                 Some(None) => {}
             }
         }
-        Some(asked)
+        true
     }
 
     /// Takes, or looks whether there would be enough where it is charged later.

@@ -73,8 +73,6 @@ where
         self.store.lines.get(hash, self.store.quota(self.key, hash, window, now), self.now)
     }
 
-    // Out of line, so that the one of a single window is not.
-    #[inline(never)]
     fn take(&mut self, window: &Window, cost: NonZeroU32, now: Instant) -> Decision {
         let hash = of_window(self.hash, window);
         self.store.lines.take(hash, &self.store.quota(self.key, hash, window, now), cost, self.now)

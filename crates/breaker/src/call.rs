@@ -34,12 +34,52 @@ pub(crate) struct Call<C> {
     pub(crate) running: bool,
 }
 
-impl<C> Call<C> {
+/// A call that was let through, while the classifier and the inner service are told of it: either may panic.
+///
+/// Not yet a [`Call`], so that it can stay in registers: what is written piece by piece and copied as a
+/// whole right after has to wait for the writes.
+pub(crate) struct Fuse<C> {
+    held: Option<(Arc<Shared<C>>, Ticket)>,
+    /// What a panic would say.
+    signal: Signal,
+}
+
+impl<C> Fuse<C> {
     #[inline]
     pub(crate) fn new(shared: Arc<Shared<C>>, ticket: Ticket) -> Self {
-        Self { shared, ticket: Some(ticket), running: false }
+        Self { held: Some((shared, ticket)), signal: Signal::Ignored }
     }
 
+    /// From here on it is the inner service that panics.
+    #[inline]
+    pub(crate) fn calls(&mut self) {
+        self.signal = Signal::Failure;
+    }
+
+    /// Nothing has panicked.
+    #[inline]
+    pub(crate) fn call(mut self) -> Option<Call<C>> {
+        let (shared, ticket) = self.held.take()?;
+        Some(Call { shared, ticket: Some(ticket), running: false })
+    }
+}
+
+impl<C> Drop for Fuse<C> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some((shared, ticket)) = self.held.take() {
+            panicked(&shared, ticket, self.signal);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn panicked<C>(shared: &Arc<Shared<C>>, ticket: Ticket, signal: Signal) {
+    shared.wired.circuit.record(ticket, signal, now());
+}
+
+impl<C> Call<C> {
     /// The head of an answer is there, whose end is to decide.
     pub(crate) fn answered(&mut self) {
         if let Some(ticket) = &mut self.ticket
@@ -50,7 +90,7 @@ impl<C> Call<C> {
     }
 
     #[inline]
-    pub(crate) fn record(mut self, outcome: Outcome) {
+    pub(crate) fn record(&mut self, outcome: Outcome) {
         if let Some(ticket) = self.ticket.take() {
             self.shared.wired.circuit.record(ticket, signal(outcome), now());
         }
@@ -95,7 +135,7 @@ impl<C, T> Recording<C, T> {
 }
 
 impl<C, T: ClassifyEnd> Guard for Recording<C, T> {
-    fn ended(self, end: End<'_>) {
+    fn ended(mut self, end: End<'_>) {
         match (end, self.end.end(end)) {
             // Nobody waited for the verdict: what that says, the time tells.
             (End::Dropped, Outcome::Ignored) => drop(self.call),

@@ -17,7 +17,7 @@ use pin_project::pin_project;
 
 use crate::{
     ResponseBody,
-    call::{Call, Recording},
+    call::{Call, Fuse, Recording},
 };
 
 /// The answer to a request: the inner service's, or at once a refusal.
@@ -53,18 +53,9 @@ enum State<F, C, T> {
 }
 
 impl<F, C, T> ResponseFuture<F, C, T> {
-    /// Begins a call by making its future, which may panic.
     #[inline]
-    pub(crate) fn admitted(
-        mut call: Call<C>,
-        kept: T,
-        rule: BodyRule,
-        begin: impl FnOnce() -> F,
-    ) -> Self {
-        call.running = true;
-        let future = begin();
-        call.running = false;
-        Self { state: State::Admitted { future, call: Some(call), kept: Some(kept), rule } }
+    pub(crate) fn admitted(future: F, fuse: Fuse<C>, kept: T, rule: BodyRule) -> Self {
+        Self { state: State::Admitted { future, call: fuse.call(), kept: Some(kept), rule } }
     }
 
     pub(crate) fn unwatched(future: F, rule: BodyRule) -> Self {
@@ -92,9 +83,9 @@ where
                 let polled = future.poll(cx);
                 running(call, false);
                 let Poll::Ready(answer) = polled else { return Poll::Pending };
-                Poll::Ready(match (call.take(), kept.take()) {
-                    (Some(call), Some(kept)) => judge(answer, call, kept, *rule),
-                    _ => answer.map(|response| GuardedBody::guard(response, *rule, None)),
+                Poll::Ready(match kept.take() {
+                    Some(kept) => judge(answer, call, kept, *rule),
+                    None => answer.map(|response| GuardedBody::guard(response, *rule, None)),
                 })
             }
             StateProj::Refused { rejection, protocol } => {
@@ -112,18 +103,21 @@ fn running<C>(call: &mut Option<Call<C>>, running: bool) {
     }
 }
 
+/// The call stays where it is, unless the end of the body is to decide: it is large enough to be worth it.
 #[inline]
 fn judge<C: Classify<E>, B: Body<Data = Bytes>, E>(
     answer: Result<Response<B>, E>,
-    mut call: Call<C>,
+    slot: &mut Option<Call<C>>,
     kept: C::Call,
     rule: BodyRule,
 ) -> Result<Response<ResponseBody<B, C, C::Eos>>, E> {
+    let Some(call) = slot else {
+        return answer.map(|response| GuardedBody::guard(response, rule, None));
+    };
     let (parts, body) = match answer {
         Ok(response) => response.into_parts(),
         Err(error) => {
-            let outcome = call.shared.classifier.error(&error);
-            call.record(outcome);
+            call.record(call.shared.classifier.error(&error));
             return Err(error);
         }
     };
@@ -134,10 +128,10 @@ fn judge<C: Classify<E>, B: Body<Data = Bytes>, E>(
         }
         Verdict::AtEnd(end) => {
             call.answered();
-            Some(Recording::new(call, end))
+            slot.take().map(|call| Recording::new(call, end))
         }
     };
-    Ok(GuardedBody::guard(Response::from_parts(parts, body), rule, recording))
+    Ok(GuardedBody::guard_parts(parts, body, rule, recording))
 }
 
 impl<F, C, T> fmt::Debug for ResponseFuture<F, C, T> {

@@ -10,17 +10,17 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use palisade_core::{AutoClassifier, Classify};
+use palisade_core::{AutoClassifier, BodyRule, Classify, Head, log};
 use tokio::time::{Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
     BreakerLayer, Readiness, ResponseBody, Switch,
-    call::Shared,
+    call::{Fuse, Shared},
     future::ResponseFuture,
     layer::Answer,
-    service,
+    service::{LAYER, refuse},
     wired::{Waiter, now},
 };
 
@@ -143,7 +143,17 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        service::call(&mut self.inner, &self.shared, self.answer, request)
+        match self.shared.wired.circuit.admit_with(now) {
+            Ok(ticket) => {
+                log::admitted(LAYER);
+                let mut fuse = Fuse::new(Arc::clone(&self.shared), ticket);
+                let kept = self.shared.classifier.request(Head::of(&request));
+                let rule = BodyRule::of(request.method());
+                fuse.calls();
+                ResponseFuture::admitted(self.inner.call(request), fuse, kept, rule)
+            }
+            Err(refused) => refuse(refused, self.answer, Head::of(&request)),
+        }
     }
 }
 

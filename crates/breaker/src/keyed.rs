@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use palisade_core::{AutoClassifier, BodyRule, Classify, Head, Protocol};
+use palisade_core::{AutoClassifier, BodyRule, Classify, Head, Protocol, log};
 use palisade_key::{Asker, ExtractKey, Missing};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -15,10 +15,10 @@ use tower_service::Service;
 use self::circuits::{Circuits, Owned, Owner};
 use crate::{
     Policy, ResponseBody, Switches,
-    call::Shared,
+    call::Fuse,
     future::ResponseFuture,
     layer::Answer,
-    service::{self, LOG},
+    service::{LAYER, LOG, refuse},
     wired::now,
 };
 
@@ -215,7 +215,17 @@ where
             Asker::Skipped => Ok(None),
         });
         match circuit {
-            Ok(Some(circuit)) => self.call_by(&circuit, request),
+            Ok(Some(circuit)) => match circuit.wired.circuit.admit_with(now) {
+                Ok(ticket) => {
+                    log::admitted(LAYER);
+                    let mut fuse = Fuse::new(Arc::clone(&circuit), ticket);
+                    let kept = circuit.classifier.request(Head::of(&request));
+                    let rule = BodyRule::of(request.method());
+                    fuse.calls();
+                    ResponseFuture::admitted(self.inner.call(request), fuse, kept, rule)
+                }
+                Err(refused) => refuse(refused, settings.answer, head),
+            },
             Ok(None) => {
                 let rule = BodyRule::of(request.method());
                 ResponseFuture::unwatched(self.inner.call(request), rule)
@@ -225,20 +235,6 @@ where
                 ResponseFuture::refused(rejection, Protocol::of(head))
             }
         }
-    }
-}
-
-impl<S, K: ExtractKey, C> KeyedBreaker<S, K, C> {
-    fn call_by<ReqBody, ResBody>(
-        &mut self,
-        circuit: &Arc<Shared<C>>,
-        request: Request<ReqBody>,
-    ) -> ResponseFuture<S::Future, C, C::Call>
-    where
-        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-        C: Classify<S::Error>,
-    {
-        service::call(&mut self.inner, circuit, self.settings.answer, request)
     }
 }
 

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::{
     Readiness, Refused,
-    call::{Call, Recording, Shared},
+    call::{Fuse, Recording, Shared},
     future::ResponseFuture,
     layer::Answer,
     wired::now,
@@ -66,30 +66,6 @@ impl<S, C> Breaker<S, C> {
     }
 }
 
-/// Calls the inner service if the circuit lets it, or refuses.
-#[inline]
-pub(crate) fn call<S, C, ReqBody, ResBody>(
-    inner: &mut S,
-    shared: &Arc<Shared<C>>,
-    answer: Answer,
-    request: Request<ReqBody>,
-) -> ResponseFuture<S::Future, C, C::Call>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    C: Classify<S::Error>,
-{
-    match shared.wired.circuit.admit_with(now) {
-        Ok(ticket) => {
-            log::admitted(LAYER);
-            let call = Call::new(Arc::clone(shared), ticket);
-            let kept = shared.classifier.request(Head::of(&request));
-            let rule = BodyRule::of(request.method());
-            ResponseFuture::admitted(call, kept, rule, || inner.call(request))
-        }
-        Err(refused) => refuse(refused, answer, Head::of(&request)),
-    }
-}
-
 #[cold]
 #[inline(never)]
 pub(crate) fn refuse<F, C, T>(
@@ -131,11 +107,23 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        if mem::take(&mut self.refuses_next) {
-            let refused = self.shared.wired.circuit.refuse_anyway(now());
-            return refuse(refused, self.answer, Head::of(&request));
+        let circuit = &self.shared.wired.circuit;
+        let admitted = if mem::take(&mut self.refuses_next) {
+            Err(circuit.refuse_anyway(now()))
+        } else {
+            circuit.admit_with(now)
+        };
+        match admitted {
+            Ok(ticket) => {
+                log::admitted(LAYER);
+                let mut fuse = Fuse::new(Arc::clone(&self.shared), ticket);
+                let kept = self.shared.classifier.request(Head::of(&request));
+                let rule = BodyRule::of(request.method());
+                fuse.calls();
+                ResponseFuture::admitted(self.inner.call(request), fuse, kept, rule)
+            }
+            Err(refused) => refuse(refused, self.answer, Head::of(&request)),
         }
-        call(&mut self.inner, &self.shared, self.answer, request)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use pin_project::{pin_project, pinned_drop};
@@ -125,8 +125,23 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
         rule: BodyRule,
         guard: impl Into<Option<G>>,
     ) -> Response<Self> {
-        let (guard, remaining) = Self::watch(&response, rule, guard.into());
-        response.map(|body| Self { source: Source::Inner(body), guard, remaining })
+        let (parts, body) = response.into_parts();
+        Self::guard_parts(parts, body, rule, guard)
+    }
+
+    /// The same of a response that was taken apart already, to be looked at.
+    ///
+    /// Parts are large, and are moved once instead of twice.
+    #[inline]
+    pub fn guard_parts(
+        parts: Parts,
+        body: B,
+        rule: BodyRule,
+        guard: impl Into<Option<G>>,
+    ) -> Response<Self> {
+        let (guard, remaining) =
+            Self::watch(&body, parts.status, &parts.headers, rule, guard.into());
+        Response::from_parts(parts, Self { source: Source::Inner(body), guard, remaining })
     }
 
     /// Guards the body of the response that a poll gave, if it gave one, with what `guard` makes.
@@ -140,7 +155,10 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
         guard: impl FnOnce() -> Option<G>,
     ) -> Poll<Result<Response<Self>, E>> {
         let (guard, remaining) = match &polled {
-            Poll::Ready(Ok(response)) => Self::watch(response, rule, guard()),
+            Poll::Ready(Ok(response)) => {
+                let (body, headers) = (response.body(), response.headers());
+                Self::watch(body, response.status(), headers, rule, guard())
+            }
             Poll::Ready(Err(_)) => {
                 drop(guard());
                 (None, UNANNOUNCED)
@@ -154,14 +172,19 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
 
     /// Whether the guard has anything to wait for, and the announced length.
     #[inline]
-    fn watch(response: &Response<B>, rule: BodyRule, mut guard: Option<G>) -> (Option<G>, u64) {
-        let body = response.body();
+    fn watch(
+        body: &B,
+        status: StatusCode,
+        headers: &HeaderMap,
+        rule: BodyRule,
+        mut guard: Option<G>,
+    ) -> (Option<G>, u64) {
         let mut remaining = UNANNOUNCED;
         if body.is_end_stream() {
             tell(&mut guard, End::Complete { trailers: None });
-        } else if rule.allows_body(response.status()) {
+        } else if rule.allows_body(status) {
             let exact = body.size_hint().exact();
-            remaining = exact.unwrap_or_else(|| content_length(response.headers()));
+            remaining = exact.unwrap_or_else(|| content_length(headers));
         } else {
             remaining = 0;
         }

@@ -2,9 +2,11 @@
 
 use axum::{
     Router,
-    routing::{get, post},
+    extract::DefaultBodyLimit,
+    routing::{get, post, put},
 };
 use palisade::{
+    breaker::Switch,
     limit_concurrency::{InFlight, LimitConcurrencyLayer},
     limit_rate::{Buckets, LimitRateLayer, TableStore},
     timeout::{RequestBodyTimeoutLayer, TimeoutLayer, Timeouts, request_body::Stalls},
@@ -13,10 +15,13 @@ use tower::ServiceBuilder;
 use tower_http::trace::TraceLayer;
 
 use crate::{
+    breakers,
+    calls::{self, Calls},
     client::Client,
     limits::{Limits, limits},
     routes,
     settings::{LimitRate, Settings},
+    upstream::{self, Behaviour},
 };
 
 /// The service, and what its operator holds of it.
@@ -26,6 +31,8 @@ pub(crate) struct App {
     pub(crate) in_flight: InFlight,
     pub(crate) buckets: Buckets<[u8]>,
     pub(crate) stalls: Stalls,
+    pub(crate) switch: Switch,
+    pub(crate) behaviour: Behaviour,
 }
 
 /// The routes behind the layers, as `settings` has them. Opens no socket.
@@ -57,9 +64,12 @@ pub(crate) fn app(settings: &Settings) -> App {
 
     // Whoever was refused may ask why, and is not charged for it.
     let limits = get(limits).with_state(Limits { client, buckets: buckets.clone() });
-    let router = routes(settings).layer(for_most).route("/limits", limits);
+    let (calls, switch) = Calls::new(settings);
+    let behaviour = Behaviour::default();
+    let router = routes(settings, calls, &switch, &behaviour);
+    let router = router.layer(for_most).route("/limits", limits);
     let router = router.method_not_allowed_fallback(routes::wrong_method).layer(for_all);
-    App { router, timeouts, in_flight, buckets, stalls }
+    App { router, timeouts, in_flight, buckets, stalls, switch, behaviour }
 }
 
 /// Each client by all of the windows, or by the one that there always is.
@@ -74,13 +84,23 @@ fn limit_rate(settings: &LimitRate, client: Client) -> LimitRateLayer<Client> {
     windows.fold(layer, |layer, (name, quota)| layer.with_quota(name.clone(), *quota))
 }
 
+/// More than an operator can have to say, and little enough to be told again if it is wrong.
+const SAID: usize = 4096;
+
 /// The fallbacks are set here, before the layers, so that they apply to them as well.
-fn routes(settings: &Settings) -> Router {
+fn routes(settings: &Settings, calls: Calls, switch: &Switch, behaviour: &Behaviour) -> Router {
+    let short = || DefaultBodyLimit::max(SAID);
+    let set_mode = put(upstream::set_mode).layer(short()).with_state(behaviour.clone());
+    let force = post(breakers::force).layer(short()).with_state(switch.clone());
     Router::new()
         .route("/", get(routes::page))
         .route("/work", get(routes::work))
         .route("/stream", get(routes::stream))
         .route("/echo", post(routes::echo))
+        .route("/upstream", get(calls::upstream).with_state(calls))
+        .route("/upstream/mode", set_mode)
+        .route("/breakers", get(breakers::breakers).with_state(switch.clone()))
+        .route("/breakers/upstream", force)
         .fallback(routes::nowhere)
         .method_not_allowed_fallback(routes::wrong_method)
         .with_state(settings.clone())

@@ -110,7 +110,7 @@ pub(crate) async fn limits(State(limits): State<Limits>, request: Request) -> im
 }
 
 /// Rounded up to the millisecond, so that who waits as long does not come too early.
-fn seconds(time: Duration) -> f64 {
+pub(crate) fn seconds(time: Duration) -> f64 {
     let milliseconds = time.as_nanos().div_ceil(1_000_000);
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX)).as_secs_f64()
 }

@@ -1,10 +1,11 @@
 //! An axum service that stacks Palisade's layers: `cargo run`, then follow what it prints.
 //!
-//! The stack is in `app.rs`, what can be set in `settings.rs`, and how it stops in `serve.rs`.
+//! The stack is in `app.rs`, that around its own calls in `calls.rs`, what can be set in `settings.rs`, and how it stops in `serve.rs`.
 
 use std::{
     env,
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     process::ExitCode,
 };
 
@@ -18,7 +19,10 @@ use crate::{
 };
 
 mod app;
+mod breakers;
+mod calls;
 mod client;
+mod fields;
 mod limits;
 mod problem;
 mod query;
@@ -27,6 +31,7 @@ mod serve;
 mod settings;
 mod signals;
 mod tour;
+mod upstream;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -51,14 +56,8 @@ fn print(text: &str) -> Result<ExitCode, String> {
 }
 
 async fn run(mut settings: Settings) -> Result<ExitCode, String> {
-    let asked = settings.listen;
-    let listener = TcpListener::bind(asked).await.map_err(|error| {
-        format!("cannot listen on {asked}: {error}; choose another address with --listen")
-    })?;
-    // For port 0 this is where the real port becomes known.
-    settings.listen = listener
-        .local_addr()
-        .map_err(|error| format!("cannot tell the address of --listen {asked}: {error}"))?;
+    let listener = bind(&mut settings.listen, "--listen").await?;
+    let upstream = bind(&mut settings.upstream.listen, "--upstream-listen").await?;
     // Before anybody can know of the process and send it one.
     let signals =
         Signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
@@ -66,7 +65,20 @@ async fn run(mut settings: Settings) -> Result<ExitCode, String> {
     let announcement = tour::announcement(&settings);
     // A closed stdout is no reason not to serve.
     let _ = io::stdout().write_all(announcement.as_bytes());
-    Ok(serve::serve(listener, app::app(&settings), settings.grace.0, signals).await)
+    let app = app::app(&settings);
+    let upstream = upstream::Running::start(upstream, app.behaviour.clone());
+    Ok(serve::serve(listener, app, upstream, settings.grace.0, signals).await)
+}
+
+/// Listens there. For port 0, `address` becomes the real one.
+async fn bind(address: &mut SocketAddr, flag: &str) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(*address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}; choose another address with {flag}")
+    })?;
+    *address = listener
+        .local_addr()
+        .map_err(|error| format!("cannot tell the address of {flag} {address}: {error}"))?;
+    Ok(listener)
 }
 
 fn log_to_stderr(format: LogFormat) {

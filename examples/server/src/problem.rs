@@ -52,12 +52,16 @@ pub(crate) struct InvalidField {
     pub(crate) accepted: String,
 }
 
+impl From<InvalidField> for Problem {
+    fn from(invalid: InvalidField) -> Self {
+        let InvalidField { name, value, accepted } = &invalid;
+        let detail = format!("{name} is {value:?}, but must be {accepted}.");
+        Self { invalid: Some(invalid), ..Self::new(StatusCode::BAD_REQUEST, detail) }
+    }
+}
+
 impl IntoResponse for InvalidField {
     fn into_response(self) -> Response {
-        let Self { name, value, accepted } = &self;
-        let detail = format!("{name} is {value:?}, but must be {accepted}.");
-        let problem =
-            Problem { invalid: Some(self), ..Problem::new(StatusCode::BAD_REQUEST, detail) };
-        problem.into_response()
+        Problem::from(self).into_response()
     }
 }

@@ -1,14 +1,15 @@
 //! Serves until a signal, then lets what is in flight finish, for a bounded time.
 
-use std::{future::IntoFuture, net::SocketAddr, pin::pin, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, pin::pin, process::ExitCode, time::Duration};
 
 use axum::serve::ListenerExt;
 use tokio::{net::TcpListener, sync::oneshot};
 
-use crate::{app::App, signals::Signals};
+use crate::{app::App, signals::Signals, upstream::Running};
 
 /// Serves HTTP/1.1 and HTTP/2 until the first signal. Then it accepts no connection any more and
-/// waits for the requests in flight: until they are done, `grace` is over, or a second signal comes.
+/// waits for the requests in flight, and then for the upstream: until they are done, `grace` is over, or
+/// a second signal comes.
 ///
 /// A failure means that requests in flight were cut off.
 ///
@@ -19,10 +20,11 @@ use crate::{app::App, signals::Signals};
 pub(crate) async fn serve(
     listener: TcpListener,
     app: App,
+    upstream: Running,
     grace: Duration,
     mut signals: Signals,
 ) -> ExitCode {
-    let App { router, timeouts, in_flight, buckets, stalls } = app;
+    let App { router, timeouts, in_flight, buckets, stalls, switch, .. } = app;
     // Without it the last, small segment of an answer may wait for the client's acknowledgement.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -36,7 +38,12 @@ pub(crate) async fn serve(
         // A sender that is gone says the same as one that sent.
         let _ = stopped.await;
     });
-    let mut server = pin!(server.into_future());
+    let mut server = pin!(async {
+        let ended = server.await;
+        // Only then does nobody need it any more.
+        upstream.stop().await;
+        ended
+    });
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -56,6 +63,7 @@ pub(crate) async fn serve(
         signal = signals.next() => Some(signal),
         () = tokio::time::sleep(grace) => Some("the grace is over"),
     };
+    let breaker = switch.stats();
     // What a page of metrics would show all along.
     tracing::info!(
         admitted = in_flight.admitted(),
@@ -65,6 +73,8 @@ pub(crate) async fn serve(
         cut = timeouts.cut(),
         stalled = stalls.stalled(),
         asked_too_often = buckets.refused(),
+        upstream_failed = breaker.total_failures,
+        circuit_open = breaker.refused,
         "What became of the requests"
     );
     let Some(why) = why else {

@@ -16,6 +16,7 @@ use serde::Serialize;
 pub(crate) use self::{
     load::load,
     rate::{Burst, RateHeaders, RateKey},
+    upstream::{Breaker, Upstream},
     values::{BodyTime, Period},
     windows::RateWindows,
 };
@@ -29,6 +30,7 @@ mod file;
 mod known;
 mod load;
 mod rate;
+mod upstream;
 mod values;
 mod windows;
 
@@ -60,6 +62,12 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) request_body_timeout: RequestBodyTimeout,
+
+    #[command(flatten)]
+    pub(crate) upstream: Upstream,
+
+    #[command(flatten)]
+    pub(crate) breaker: Breaker,
 }
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]

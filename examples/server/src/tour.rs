@@ -7,6 +7,7 @@ use palisade::limit_rate::Quota;
 use crate::{
     routes::{CHUNKS, EVERY_MS, MS},
     settings::{BodyTime, LimitRate, RateKey, Settings},
+    upstream::LATENCY_MS,
 };
 
 /// One thing to try.
@@ -16,7 +17,7 @@ struct Stop {
     curl: String,
 }
 
-fn stops(host: &str, settings: &Settings) -> [Stop; 9] {
+fn stops(host: &str, settings: &Settings) -> [Stop; 14] {
     [
         Stop {
             route: "GET /",
@@ -48,10 +49,40 @@ fn stops(host: &str, settings: &Settings) -> [Stop; 9] {
             does: "how you stand with the rate limit; asking is free".into(),
             curl: format!("curl {}http://{host}/limits", said(&settings.limit_rate.key)),
         },
+        Stop {
+            route: "GET /upstream",
+            does: format!(
+                "what http://{} answers, which is called through a breaker",
+                settings.upstream.listen
+            ),
+            curl: format!("curl -i http://{host}/upstream"),
+        },
+        Stop {
+            route: "PUT /upstream/mode",
+            does: format!(
+                "has it fail, as a share of calls from 0 to 1, and take its time, in ms ({})",
+                LATENCY_MS.range()
+            ),
+            curl: format!(
+                "curl -X PUT --json '{{\"fail\":0.5,\"latency_ms\":100}}' http://{host}/upstream/mode"
+            ),
+        },
+        Stop {
+            route: "GET /breakers",
+            does: "how the breaker stands".into(),
+            curl: format!("curl http://{host}/breakers"),
+        },
+        Stop {
+            route: "POST /breakers/upstream",
+            does: "forces it open or closed, has it only observe, or leaves it to itself, auto"
+                .into(),
+            curl: format!("curl --json '{{\"force\":\"open\"}}' http://{host}/breakers/upstream"),
+        },
         too_long(host, settings),
         stalled(host, settings),
         one_too_many(host, settings.limit_concurrency.max),
         too_often(host, &settings.limit_rate),
+        not_well(host, settings),
     ]
 }
 
@@ -135,6 +166,28 @@ fn too_often(host: &str, limit: &LimitRate) -> Stop {
             )
         } else {
             "cargo run -- --rate 20/s".into()
+        },
+    }
+}
+
+fn not_well(host: &str, settings: &Settings) -> Stop {
+    let breaker = &settings.breaker;
+    let many = breaker.consecutive.get().saturating_add(3);
+    Stop {
+        route: "503 Service Unavailable",
+        does: format!(
+            "what a call to the upstream gets after {} failures in a row, or of {} of {} or more calls \
+             within {}",
+            breaker.consecutive, breaker.rate, breaker.min, breaker.window
+        ),
+        curl: if many <= 1000 {
+            format!(
+                "curl -s -X PUT --json '{{\"fail\":1}}' http://{host}/upstream/mode; \
+                 curl -s {}-o /dev/null -w '%{{http_code}}\\n' 'http://{host}/upstream?[1-{many}]'",
+                said(&settings.limit_rate.key)
+            )
+        } else {
+            "cargo run -- --breaker-consecutive 5".into()
         },
     }
 }

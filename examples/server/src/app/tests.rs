@@ -13,6 +13,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::settings;
 
+mod breakers;
 mod rates;
 mod timeouts;
 

@@ -82,6 +82,8 @@ const EVERYTHING: &str = r#"
     limit_concurrency = { max = 0 }
     limit_rate = { quota = "5000/h", burst = 7, key = "header:x-tenant", headers = "off", windows = "b=9/d" }
     request_body_timeout.idle = "1s"
+    upstream = { listen = "[::1]:1", timeout = "3s", max = 4 }
+    breaker = { rate = 1, min = 2, window = "1m", consecutive = 3, open = "10ms" }
 "#;
 
 #[test]
@@ -120,17 +122,21 @@ fn further_windows_have_names_and_show_as_they_are_written() {
 
 #[test]
 fn the_longest_silence_is_shorter_than_the_timeout_and_that_is_shorter_than_the_grace() {
-    let Settings { grace, timeout, request_body_timeout, .. } = defaults();
+    let Settings { grace, timeout, request_body_timeout, upstream, .. } = defaults();
     assert_eq!(timeout.limit, Period(Duration::from_secs(10)));
     assert_eq!(timeout.body, BodyTime::Within);
     assert!(request_body_timeout.idle.0 < timeout.limit.0 && timeout.limit.0 < grace.0);
+    assert!(upstream.timeout.0 < timeout.limit.0);
 }
 
 #[test]
 fn everything_can_be_set_in_each_of_the_three_ways() {
     let flags = "--listen [::1]:0 --max-in-flight 0 --grace 1m30s --log-format json \
                  --timeout 2s --timeout-body idle:500ms --request-idle 1s --rate 5000/h --burst 7 \
-                 --rate-key header:x-tenant --rate-headers off --rate-windows b=9/d";
+                 --rate-key header:x-tenant --rate-headers off --rate-windows b=9/d \
+                 --upstream-listen [::1]:1 --upstream-timeout 3s --upstream-max-in-flight 4 \
+                 --breaker-rate 1 --breaker-min 2 --breaker-window 1m --breaker-consecutive 3 \
+                 --breaker-open 10ms";
     let variables = [
         ("PALISADE_LISTEN", "[::1]:0"),
         ("PALISADE_MAX_IN_FLIGHT", "0"),
@@ -144,6 +150,14 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
         ("PALISADE_RATE_KEY", "header:x-tenant"),
         ("PALISADE_RATE_HEADERS", "off"),
         ("PALISADE_RATE_WINDOWS", "b=9/d"),
+        ("PALISADE_UPSTREAM_LISTEN", "[::1]:1"),
+        ("PALISADE_UPSTREAM_TIMEOUT", "3s"),
+        ("PALISADE_UPSTREAM_MAX_IN_FLIGHT", "4"),
+        ("PALISADE_BREAKER_RATE", "1"),
+        ("PALISADE_BREAKER_MIN", "2"),
+        ("PALISADE_BREAKER_WINDOW", "1m"),
+        ("PALISADE_BREAKER_CONSECUTIVE", "3"),
+        ("PALISADE_BREAKER_OPEN", "10ms"),
     ];
     let settings = from_file(EVERYTHING);
     assert_eq!(settings.listen.to_string(), "[::1]:0");
@@ -157,6 +171,11 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
     assert_eq!(settings.limit_rate.key, RateKey::Header("x-tenant".parse().unwrap()));
     assert_eq!(settings.limit_rate.headers, RateHeaders::Off);
     assert_eq!(settings.limit_rate.windows.to_string(), "b=9/d");
+    let Upstream { listen, timeout, max } = &settings.upstream;
+    assert_eq!((listen.to_string(), timeout.to_string(), *max), ("[::1]:1".into(), "3s".into(), 4));
+    let Breaker { rate, min, window, consecutive, open } = &settings.breaker;
+    assert_eq!((rate.to_string(), *min, consecutive.get()), ("1".into(), 2, 3));
+    assert_eq!([window, open].map(ToString::to_string), ["1m", "10ms"]);
     assert_eq!(loaded(&flags.split(' ').collect::<Vec<_>>(), &[]), settings);
     assert_eq!(loaded(&[], &variables), settings);
 }
@@ -187,7 +206,9 @@ fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() {
 fn settings_from_three_places_come_together() {
     let file = File::new(
         "log.format = 'json'\ntimeout.body = 'idle:500ms'\n\
-         limit_rate = { quota = '5000/h burst 6', key = 'header:x-tenant' }",
+         limit_rate = { quota = '5000/h burst 6', key = 'header:x-tenant' }\n\
+         upstream = { listen = '[::1]:1', max = 4 }\n\
+         breaker = { rate = 1.0, min = 2, consecutive = 7 }",
     );
     let variables = [
         ("PALISADE_CONFIG", file.path()),
@@ -196,8 +217,11 @@ fn settings_from_three_places_come_together() {
         ("PALISADE_RATE", "5000/h"),
         ("PALISADE_RATE_HEADERS", "off"),
         ("PALISADE_RATE_WINDOWS", "b=9/d"),
+        ("PALISADE_UPSTREAM_TIMEOUT", "3s"),
+        ("PALISADE_BREAKER_CONSECUTIVE", "3"),
     ];
     let flags = ["--max-in-flight", "0", "--listen=[::1]:0", "--timeout", "2s", "--burst", "7"];
+    let flags = [&flags[..], &["--breaker-window", "60s", "--breaker-open", "10ms"]].concat();
     let settings = loaded(&flags, &variables);
     assert_eq!(settings, from_file(EVERYTHING));
 }
@@ -247,6 +271,7 @@ fn what_is_printed_reads_back_as_the_same() {
         from_file("limit_rate.key = 'forwarded: 10.1.0.0/16, 2001:db8::1'"),
         from_file("limit_rate.windows = \"minute=100/min, a day's=5000/d burst 500\""),
         from_file("grace = '500000000000years'"),
+        from_file("breaker = { rate = 1e-6, window = '100ms', open = '1day' }"),
     ] {
         let printed = settings.to_toml();
         assert_eq!(from_file(&printed), settings, "{printed}");

@@ -15,9 +15,19 @@ async fn refused(arguments: &[&str]) -> (Option<i32>, String) {
 async fn it_says_where_it_listens_and_what_to_try() {
     let mut server = Server::start(&["--max-in-flight", "3"]).await;
     let said = server.says("uniq -c").await;
-    for route in
-        ["GET /", "GET /work", "GET /stream", "POST /echo", "GET /limits", "after 1h", "seq 23"]
-    {
+    for route in [
+        "GET /",
+        "GET /work",
+        "GET /stream",
+        "POST /echo",
+        "GET /limits",
+        "GET /upstream",
+        "PUT /upstream/mode",
+        "GET /breakers",
+        "POST /breakers/upstream",
+        "after 1h",
+        "seq 23",
+    ] {
         assert!(said.contains(route), "{said}");
     }
     assert!(said.contains(&format!("curl http://{}/\n", server.address)));
@@ -51,6 +61,14 @@ async fn a_wrong_value_is_answered_by_the_flag_the_value_and_what_is_accepted() 
         ("--rate-key", "ip", "expected peer, header with a name, such as header:x-api-key, or"),
         ("--rate-headers", "on", "[possible values: draft, off]"),
         ("--request-idle", "-1s", duration),
+        ("--upstream-listen", "3001", address),
+        ("--upstream-timeout", "2", duration),
+        ("--upstream-max-in-flight", "-1", number),
+        ("--breaker-rate", "0", "expected a share of calls, above 0 and at most 1, such as 0.5"),
+        ("--breaker-min", "0", "expected a whole number from 1 to 16777216"),
+        ("--breaker-window", "10", "expected a duration from 100ms to 1day, such as 10s"),
+        ("--breaker-consecutive", "0", "expected a whole number from 1 to 4294967295"),
+        ("--breaker-open", "0s", "expected a duration from 1ms to 1day, such as 5s"),
     ] {
         let (code, said) = refused(&[flag, value]).await;
         assert_eq!(code, Some(2), "{said}");
@@ -73,11 +91,14 @@ async fn a_wrong_value_is_answered_by_the_flag_the_value_and_what_is_accepted() 
 async fn an_address_in_use_is_one_line_that_names_it_and_the_flag() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (code, said) = refused(&["--listen", &address]).await;
-    assert_eq!(code, Some(1));
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.starts_with(&format!("error: cannot listen on {address}: ")), "{said}");
-    assert!(said.contains("--listen"), "{said}");
+    for (flag, other) in [("--listen", "--grace=1s"), ("--upstream-listen", "--listen=127.0.0.1:0")]
+    {
+        let (code, said) = refused(&[other, flag, &address]).await;
+        assert_eq!(code, Some(1));
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with(&format!("error: cannot listen on {address}: ")), "{said}");
+        assert!(said.ends_with(&format!(" {flag}\n")), "{said}");
+    }
 }
 
 #[tokio::test]

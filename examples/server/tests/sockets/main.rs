@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 mod arguments;
+mod breakers;
 mod limit;
 mod process;
 mod protocols;

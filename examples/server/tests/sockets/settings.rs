@@ -27,7 +27,15 @@ async fn run(
 
 #[tokio::test]
 async fn it_prints_what_the_file_the_environment_and_the_flags_come_to() {
-    let arguments = ["--config", FILE, "--print-config", "--grace", "90s", "--timeout=2s"];
+    let arguments = [
+        "--config",
+        FILE,
+        "--print-config",
+        "--grace",
+        "90s",
+        "--timeout=2s",
+        "--breaker-rate=.25",
+    ];
     let variables =
         [("PALISADE_MAX_IN_FLIGHT", "7"), ("PALISADE_GRACE", "1h"), ("PALISADE_BURST", "9")];
     let (code, printed, said) = run(&arguments, &variables, "").await;
@@ -39,7 +47,10 @@ async fn it_prints_what_the_file_the_environment_and_the_flags_come_to() {
                     [limit_rate]\nquota = \"1000/s\"\nburst = 9\nwindows = \"none\"\n\
                     key = \"peer\"\n\
                     headers = \"draft\"\n\n\
-                    [request_body_timeout]\nidle = \"5s\"\n";
+                    [request_body_timeout]\nidle = \"5s\"\n\n\
+                    [upstream]\nlisten = \"127.0.0.1:0\"\ntimeout = \"2s\"\nmax = 50\n\n\
+                    [breaker]\nrate = 0.25\nmin = 20\nwindow = \"10s\"\nconsecutive = 5\n\
+                    open = \"5s\"\n";
     assert_eq!(printed, expected);
 }
 

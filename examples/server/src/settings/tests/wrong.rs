@@ -23,6 +23,9 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
     let burst = "expected quota, or a whole number from 1 to 4294967295";
     let key = "expected peer, header with a name, such as header:x-api-key, or forwarded with the \
                networks of your proxies, such as forwarded:10.0.0.0/8,2001:db8::/32";
+    let share = "expected a share of calls, above 0 and at most 1, such as 0.5";
+    let least = "expected a whole number from 1 to 16777216";
+    let window = "expected a duration from 100ms to 1day, such as 10s";
     let found = |window: &str| {
         format!(
             "expected none, or names with a quota each, such as minute=100/min, daily=5000/d burst \
@@ -68,6 +71,13 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
         ("limit_rate.windows = 7", "1:22", "7", "limit_rate.windows", &found("7")),
         ("limit_rate.windows = ''", "1:22", "", "limit_rate.windows", &found("")),
         ("limit_rate.windows = 'a=1/s,'", "1:22", "a=1/s,", "limit_rate.windows", &found("")),
+        ("breaker.rate = 0.0", "1:16", "0.0", "breaker.rate", share),
+        ("breaker.rate = 1.01", "1:16", "1.01", "breaker.rate", share),
+        ("breaker.rate = nan", "1:16", "nan", "breaker.rate", share),
+        ("breaker.rate = 'half'", "1:16", "half", "breaker.rate", share),
+        ("breaker.min = 16777217", "1:15", "16777217", "breaker.min", least),
+        ("breaker.window = '99ms'", "1:18", "99ms", "breaker.window", window),
+        ("breaker.window = '25h'", "1:18", "25h", "breaker.window", window),
         ("log.format = 'xml'", "1:14", "xml", "log.format", "expected text or json"),
         ("log.format = true", "1:14", "true", "log.format", "expected text or json"),
         ("log = 'json'", "1:7", "\\'json\\'", "log", "expected a section, [log]"),
@@ -91,7 +101,7 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
 #[test]
 fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
     let top = "expected listen, grace, log, timeout, limit_concurrency, limit_rate, \
-               request_body_timeout";
+               request_body_timeout, upstream, breaker";
     for (content, place, key, hint) in [
         ("lisen = 1", "1:1", "lisen", "did you mean 'listen'?"),
         ("Grace = '1s'", "1:1", "Grace", "did you mean 'grace'?"),

@@ -1,0 +1,145 @@
+//! What the server calls: a service on a port of its own that misbehaves when it is told to.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::sleep};
+
+use crate::{
+    fields::{Fields, invalid},
+    problem::{InvalidField, Problem},
+    query::Number,
+};
+
+/// How long it takes to answer. At most a minute, after which any caller has given up.
+pub(crate) const LATENCY_MS: Number =
+    Number { name: "latency_ms", default: 0, least: 0, most: 60_000 };
+
+const FAIL: &str = "fail";
+
+/// How it behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Mode {
+    /// The share of calls that fail, from 0 to 1.
+    fail: f64,
+    latency_ms: u64,
+}
+
+impl Mode {
+    /// What is not said is as in a service that is well.
+    fn of(fields: Fields) -> Result<Self, InvalidField> {
+        let [fail, latency_ms] = fields.known([FAIL, LATENCY_MS.name])?;
+        let mut mode = Self::default();
+        if let Some(value) = fail {
+            let share = value.as_f64().filter(|share| (0.0..=1.0).contains(share));
+            mode.fail =
+                share.ok_or_else(|| invalid(FAIL, &value, "a number from 0 to 1".to_owned()))?;
+        }
+        if let Some(value) = latency_ms {
+            mode.latency_ms = value
+                .as_u64()
+                .filter(|ms| (LATENCY_MS.least..=LATENCY_MS.most).contains(ms))
+                .ok_or_else(|| invalid(LATENCY_MS.name, &value, LATENCY_MS.to_string()))?;
+        }
+        Ok(mode)
+    }
+}
+
+/// Shared by the upstream and whoever tells it how to behave.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Behaviour(Arc<Mutex<Current>>);
+
+#[derive(Debug, Default)]
+struct Current {
+    mode: Mode,
+    /// The part of a failure that is due: so one call in four fails exactly, and no die is cast.
+    due: f64,
+}
+
+/// More than what rounding leaves of a whole failure.
+const WHOLE: f64 = 1.0 - 1e-9;
+
+impl Behaviour {
+    fn set(&self, mode: Mode) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Current { mode, due: 0.0 };
+    }
+
+    /// How the next call goes: how long it takes, and whether it fails.
+    fn next(&self) -> (Duration, bool) {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.due += current.mode.fail;
+        let fails = current.due >= WHOLE;
+        if fails {
+            current.due -= 1.0;
+        }
+        (Duration::from_millis(current.mode.latency_ms), fails)
+    }
+}
+
+/// `PUT /upstream/mode`: from now on it behaves like this.
+pub(crate) async fn set_mode(
+    State(behaviour): State<Behaviour>,
+    fields: Fields,
+) -> Result<Json<Mode>, InvalidField> {
+    let mode = Mode::of(fields)?;
+    behaviour.set(mode);
+    Ok(Json(mode))
+}
+
+/// The upstream itself, which has one route.
+pub(crate) fn router(behaviour: Behaviour) -> Router {
+    Router::new().route("/", get(answer)).with_state(behaviour)
+}
+
+async fn answer(State(behaviour): State<Behaviour>) -> Response {
+    let (latency, fails) = behaviour.next();
+    sleep(latency).await;
+    if fails {
+        let detail = "The upstream was told to fail.".to_owned();
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response();
+    }
+    Json::<Value>(json!({ "upstream": "is well" })).into_response()
+}
+
+/// An upstream that serves.
+pub(crate) struct Running {
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) fn start(listener: TcpListener, behaviour: Behaviour) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = axum::serve(listener, router(behaviour)).with_graceful_shutdown(async {
+            // A sender that is gone says the same as one that sent.
+            let _ = stopped.await;
+        });
+        let serving = tokio::spawn(async {
+            if let Err(error) = server.await {
+                tracing::warn!(%error, "The upstream has ended");
+            }
+        });
+        Self { stop, serving }
+    }
+
+    /// Lets it finish what it works on.
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        // If it panicked, it has ended too.
+        let _ = self.serving.await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

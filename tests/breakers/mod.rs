@@ -108,8 +108,9 @@ impl Told {
         (self.0.connections.load(SeqCst), self.requests())
     }
 
-    /// Answers as told: at once, or after the gate at `/held`, and at `/hangs` not at all.
-    async fn work(self, request: Request) -> StatusCode {
+    /// Answers as told: at once, or after the gate at `/held`, and at `/hangs` not at all. At `/panics`
+    /// it does that.
+    pub(crate) async fn work(self, request: Request) -> StatusCode {
         self.0.requests.fetch_add(1, SeqCst);
         self.0.under_way.fetch_add(1, SeqCst);
         let _working = Working(&self.0);
@@ -118,6 +119,7 @@ impl Told {
         match request.uri().path() {
             "/hangs" => pending().await,
             "/held" => self.gate().pass().await,
+            "/panics" => panic!("the handler panics as asked"),
             _ => {}
         }
         StatusCode::from_u16(status).unwrap()

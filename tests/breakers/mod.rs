@@ -1,6 +1,8 @@
 //! Upstreams that fail on command, and clients that stop calling them.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod grpc;
+
 use std::{
     future::pending,
     net::SocketAddr,
@@ -147,8 +149,12 @@ impl Upstream {
         Self { server, told }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
     pub(crate) fn get(&self, path: &str) -> http::Request<Full<Bytes>> {
-        get(self.server.address(), path)
+        get(self.address(), path)
     }
 }
 

@@ -167,7 +167,7 @@ async fn fast_failures_attract_no_traffic_as_refusals_would() {
         assert_eq!(three.requests()[0], 2);
 
         let three = Three::new();
-        let refusing = three.balanced(version, |layer, endpoint| layer.layer(endpoint));
+        let refusing = three.balanced(version, Layer::layer);
         assert!(burst(&three, refusing, 60).await > 20);
         assert_eq!(three.requests()[0], 2, "the others were refused");
     }

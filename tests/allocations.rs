@@ -16,6 +16,7 @@ use http_body::Body;
 use http_body_util::{Empty, Full};
 use palisade::{
     Head, Protocol, Rejection, RenderLayer,
+    breaker::{BreakerLayer, KeyedBreakerLayer, Trip},
     key::{Global, HeaderKey},
     limit_concurrency::{LimitConcurrencyLayer, Release},
     limit_rate::{ExactStore, LimitRateLayer, Quota},
@@ -104,6 +105,29 @@ where
 fn limit_concurrency_allocates_nothing_for_what_it_admits() {
     allocates_nothing(&LimitConcurrencyLayer::new(1));
     allocates_nothing(&LimitConcurrencyLayer::new(1).with_release(Release::Head));
+}
+
+/// Whatever it counts, and wherever it stands.
+#[test]
+fn a_closed_circuit_allocates_nothing() {
+    let trips = [
+        Trip::rate(0.5),
+        Trip::consecutive(5),
+        Trip::slow(Duration::from_secs(2), 0.8),
+        Trip::default().or(Trip::slow(Duration::from_secs(2), 0.8)),
+    ];
+    for layer in trips.map(BreakerLayer::new) {
+        allocates_nothing(&layer);
+        allocates_nothing(&layer.clone().gate());
+        assert!(layer.handle().stats().total_calls > 0);
+    }
+}
+
+#[test]
+fn nor_does_that_of_an_upstream_that_is_known() {
+    let layer = KeyedBreakerLayer::new(Trip::default(), HeaderKey::new(ACCEPT));
+    allocates_nothing(&layer);
+    assert_eq!(layer.handle().len(), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{fmt::Debug, marker::PhantomData, rc::Rc};
 
 use palisade::{
     Deadline, Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render,
-    RenderFuture, RenderLayer, key, limit_concurrency as lc, limit_rate as lr, timeout,
+    RenderFuture, RenderLayer, breaker, key, limit_concurrency as lc, limit_rate as lr, timeout,
 };
 
 /// A service, future or body that may go to another thread.
@@ -20,6 +20,15 @@ fn local<T: Debug>() {}
 
 #[test]
 fn layers_and_handles_can_be_cloned_and_shared() {
+    value::<breaker::BreakerLayer>();
+    value::<breaker::BreakerLayer<Roams>>();
+    value::<breaker::GateLayer<Roams>>();
+    value::<breaker::KeyedBreakerLayer<key::Authority, Roams>>();
+    value::<breaker::Switch>();
+    value::<breaker::Switches<str, Roams>>();
+    value::<breaker::Policy>();
+    value::<breaker::Stats>();
+    value::<breaker::Transition>();
     value::<lc::LimitConcurrencyLayer>();
     value::<lc::InFlight>();
     value::<lc::Limit>();
@@ -57,6 +66,9 @@ fn keys_can_be_cloned_and_shared_whatever_extension_they_read() {
 
 #[test]
 fn services_are_what_their_inner_service_is() {
+    service::<breaker::Breaker<Roams, Roams>>();
+    service::<breaker::Gate<Roams, Roams>>();
+    service::<breaker::KeyedBreaker<Roams, key::Authority, Roams>>();
     service::<lc::LimitConcurrency<Roams>>();
     service::<lr::LimitRate<Roams, Roams>>();
     service::<lr::LimitRate<Roams, Roams, lr::ExactStore<String>>>();
@@ -64,6 +76,9 @@ fn services_are_what_their_inner_service_is() {
     service::<timeout::RequestBodyTimeout<Roams>>();
     service::<RejectionError<Roams>>();
     service::<Render<Roams, Roams>>();
+    local::<breaker::Breaker<Stays, Stays>>();
+    local::<breaker::Gate<Stays, Stays>>();
+    local::<breaker::KeyedBreaker<Stays, key::Authority, Stays>>();
     local::<lc::LimitConcurrency<Stays>>();
     local::<lr::LimitRate<Stays, Stays>>();
     local::<lr::LimitRate<Stays, Stays, lr::ExactStore<Stays>>>();
@@ -73,6 +88,10 @@ fn services_are_what_their_inner_service_is() {
 
 #[test]
 fn futures_and_bodies_are_what_their_inner_ones_are() {
+    future::<breaker::future::ResponseFuture<Roams, Roams, Roams>>();
+    future::<breaker::ResponseBody<http_body_util::Full<bytes::Bytes>, Roams>>();
+    future::<breaker::Circuit>();
+    future::<breaker::Transitions>();
     future::<lc::future::ResponseFuture<Roams>>();
     future::<lr::future::ResponseFuture<Roams>>();
     future::<lr::future::ResponseFuture<Roams, String, lr::ExactStore<String>>>();
@@ -81,6 +100,7 @@ fn futures_and_bodies_are_what_their_inner_ones_are() {
     future::<RenderFuture<Roams, Roams>>();
     future::<lc::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
     future::<lc::Permit>();
+    local::<breaker::future::ResponseFuture<Stays, Stays, Stays>>();
     local::<lc::future::ResponseFuture<Stays>>();
 }
 
@@ -118,7 +138,12 @@ async fn a_service_that_neither_is_send_nor_static_can_be_wrapped() {
     let rate = lr::LimitRateLayer::new(quota, local_key)
         .with_quota("hour", quota)
         .charge_when(|answer| answer.status != 200);
-    let mut service = limit.layer(rate.layer(lc::LimitConcurrencyLayer::new(1).layer(inner)));
+    let inner = breaker::BreakerLayer::default().gate().layer(inner);
+    let mine = Rc::new(());
+    let keyed = move |_: palisade::Head<'_>| Some(Rc::strong_count(&mine));
+    let keyed = breaker::KeyedBreakerLayer::new(breaker::Policy::default(), keyed).layer(inner);
+    let breaker = breaker::BreakerLayer::default().layer(keyed);
+    let mut service = limit.layer(rate.layer(lc::LimitConcurrencyLayer::new(1).layer(breaker)));
     let answer = service.ready().await.unwrap().call(Request::new(Rc::new(7))).await;
     assert_eq!((answer.unwrap().status().as_u16(), seen.get()), (200, 7));
 }

@@ -18,7 +18,10 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use palisade::{BoxError, Rejection, Sent};
 use palisade_testkit::{Act, Pace, Plan, Probe, ProbeError};
-use subjects::{LimitConcurrency, LimitRate, LimitRateByAnswer, LimitRateByWindows, Timeout};
+use subjects::{
+    Breaker, BreakerByBody, KeyedBreaker, LimitConcurrency, LimitRate, LimitRateByAnswer,
+    LimitRateByWindows, Timeout,
+};
 use tower::{Layer, Service};
 
 /// A layer under the laws. That its services keep the inner error type is a bound.
@@ -67,7 +70,10 @@ macro_rules! laws {
     };
 }
 
-laws! { LimitConcurrency, LimitRate, LimitRateByWindows, LimitRateByAnswer, Timeout }
+laws! {
+    LimitConcurrency, LimitRate, LimitRateByWindows, LimitRateByAnswer, Timeout, Breaker,
+    BreakerByBody, KeyedBreaker,
+}
 
 fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())

@@ -1,5 +1,7 @@
 //! The layers under the laws.
 
+mod breaker;
+
 use std::{num::NonZeroU32, time::Duration};
 
 use palisade::{
@@ -9,6 +11,8 @@ use palisade::{
     timeout::TimeoutLayer,
 };
 use palisade_testkit::{Plan, Probe};
+
+pub(crate) use breaker::{Breaker, BreakerByBody, KeyedBreaker};
 
 use crate::Subject;
 

@@ -72,7 +72,7 @@ pub struct Gate<S, C = AutoClassifier> {
 
 impl<S, C> Gate<S, C> {
     fn new(inner: S, shared: Arc<Shared<C>>, answer: Answer) -> Self {
-        let waiter = Waiter::new(Arc::clone(&shared.wired));
+        let waiter = Waiter::new(&shared.wired);
         Self { inner, shared, answer, waiter, timer: None }
     }
 
@@ -96,7 +96,7 @@ impl<S, C> Gate<S, C> {
     fn poll_circuit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             self.waiter.wait(cx);
-            let until = match self.waiter.circuit().readiness(now()) {
+            let until = match self.shared.wired.circuit.readiness(now()) {
                 Readiness::Ready => break,
                 Readiness::Forced => return Poll::Pending,
                 Readiness::After(until) | Readiness::ProbesBusy(until) => until,

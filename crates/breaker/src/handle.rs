@@ -84,14 +84,14 @@ impl Switch {
     /// let mut transitions = switch.subscribe();
     /// switch.force_open();
     /// switch.automatic();
-    /// assert_eq!(transitions.next().await.to, State::Open);
-    /// assert_eq!(transitions.next().await.to, State::Closed);
+    /// assert_eq!(transitions.next().await.unwrap().to, State::Open);
+    /// assert_eq!(transitions.next().await.unwrap().to, State::Closed);
     /// # });
     /// ```
     #[must_use]
     pub fn subscribe(&self) -> Transitions {
         let last = self.0.circuit.transitions(0).last().map_or(0, |last| last.sequence);
-        Transitions { waiter: Waiter::new(Arc::clone(&self.0)), seen: last }
+        Transitions { waiter: Waiter::new(&self.0), seen: last }
     }
 }
 
@@ -112,26 +112,27 @@ pub struct Transitions {
 }
 
 impl Transitions {
-    /// The next transition, once there is one.
+    /// The next transition, once there is one. `None` once the circuit is gone: its layer, all services
+    /// and calls, and each [`Switch`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses none.
-    pub async fn next(&mut self) -> Transition {
+    pub async fn next(&mut self) -> Option<Transition> {
         poll_fn(|cx| {
-            if let Some(next) = self.try_next() {
-                return Poll::Ready(next);
-            }
             self.waiter.wait(cx);
-            // One may have come meanwhile, which has woken nobody.
-            self.try_next().map_or(Poll::Pending, Poll::Ready)
+            // After that: what comes from here on wakes.
+            match self.try_next() {
+                None if self.waiter.wired().is_some() => Poll::Pending,
+                next => Poll::Ready(next),
+            }
         })
         .await
     }
 
     /// The next transition, if there is one already.
     pub fn try_next(&mut self) -> Option<Transition> {
-        let next = self.waiter.circuit().transitions(self.seen).into_iter().next()?;
+        let next = self.waiter.wired()?.circuit.transitions(self.seen).into_iter().next()?;
         self.seen = next.sequence;
         Some(next)
     }

@@ -46,10 +46,14 @@ pub(crate) mod circuits;
 ///
 /// # What it forgets
 ///
-/// There are at most [so many](Self::with_max). When there is no room for a new one, one that is closed and
-/// idle goes: none of its calls is in flight, and none was counted within its window. Nobody can tell, but
-/// that it would have been open for longer next time. An open one, or one that is forced, never goes. While
-/// all are in use, keys that are new share one circuit, which [is counted](Switches::shared).
+/// There are at most [so many](Self::with_max). When there is no room for a new one, those that are idle go:
+/// none of their calls is in flight, nobody holds their [`Switch`](crate::Switch), and they are closed and
+/// no call was counted within their window, or they were open and could have been probed for a minute. What
+/// they knew of a row, or of how long to be open next time, goes with them. One that is forced never goes.
+/// While all are in use, keys that are new share one circuit, which [is counted](Switches::crowded).
+///
+/// A call that is refused leaves what the inner service reserved, as tower's `ConcurrencyLimit` does when it
+/// is ready, with this instance: such a service goes outside this layer, or gets a clone for each call.
 pub struct KeyedBreakerLayer<K, C = AutoClassifier>
 where
     K: ExtractKey,

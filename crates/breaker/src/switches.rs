@@ -39,7 +39,7 @@ impl<K: ToOwned + ?Sized, C> Switches<K, C> {
     /// How many keys have a circuit.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.circuits.shards().map(|shard| shard.len()).sum()
+        self.circuits.len()
     }
 
     /// Whether no key has one.
@@ -52,20 +52,18 @@ impl<K: ToOwned + ?Sized, C> Switches<K, C> {
 impl<K: Owner + ?Sized, C> Switches<K, C> {
     /// The circuit of this key, if it has one.
     ///
-    /// It is of use for as long as the layer does not forget it: what is closed and idle may go, and a
-    /// new one be made with the next call.
+    /// While somebody holds it, the layer does not forget it.
     #[must_use]
     pub fn of(&self, key: &K) -> Option<Switch> {
         let shard = self.circuits.shard(key);
         shard.get(key).map(|shared| Switch::new(Arc::clone(&shared.wired)))
     }
 
-    /// The circuit of this key, made if it has none: to force it before anybody calls.
-    ///
-    /// Where there is no room, it is the [shared](Self::shared) one.
+    /// The circuit of this key, made if it has none: to force it before anybody calls. `None` if there
+    /// is no room.
     #[must_use]
-    pub fn make(&self, key: &K) -> Switch {
-        Switch::new(Arc::clone(&self.circuits.of(key).wired))
+    pub fn make(&self, key: &K) -> Option<Switch> {
+        self.circuits.make(key).map(|made| Switch::new(Arc::clone(&made.wired)))
     }
 
     /// All keys and their circuits, as they are now.

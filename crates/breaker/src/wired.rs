@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::IntoValues},
     sync::{Arc, Weak, atomic::Ordering::Relaxed},
     task::{Context, Waker},
     time::Instant,
@@ -50,8 +50,50 @@ impl Wired {
                 tell(&transition);
             }
         }
-        let wakers = std::mem::take(&mut lock(&self.waiting).wakers);
-        wakers.into_values().for_each(Waker::wake);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let mut rest = Rest(std::mem::take(&mut lock(&self.waiting).wakers).into_values());
+        while let Some(waker) = rest.0.next() {
+            waker.wake();
+        }
+    }
+
+    fn wait(&self, number: &mut Option<u64>, cx: &Context<'_>) {
+        let waker = cx.waker().clone();
+        let mut waiting = lock(&self.waiting);
+        let number = *number.get_or_insert_with(|| {
+            waiting.number += 1;
+            waiting.number
+        });
+        let before = waiting.wakers.insert(number, waker);
+        drop(waiting);
+        // After the lock: a waker is not ours, and what it drops may be waiting here itself.
+        drop(before);
+    }
+
+    fn leave(&self, number: u64) {
+        let before = lock(&self.waiting).wakers.remove(&number);
+        drop(before);
+    }
+}
+
+/// A waker that panics takes no others along.
+struct Rest(IntoValues<u64, Waker>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        for waker in self.0.by_ref() {
+            waker.wake();
+        }
+    }
+}
+
+/// Those who wait for a change are told that there will be none.
+impl Drop for Wired {
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 
@@ -72,38 +114,33 @@ pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// One of those who wait. Leaves when it is dropped.
+/// One of those who wait. Leaves when it is dropped, and does not keep the circuit.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    wired: Arc<Wired>,
+    wired: Weak<Wired>,
     number: Option<u64>,
 }
 
 impl Waiter {
-    pub(crate) fn new(wired: Arc<Wired>) -> Self {
-        Self { wired, number: None }
+    pub(crate) fn new(wired: &Arc<Wired>) -> Self {
+        Self { wired: Arc::downgrade(wired), number: None }
     }
 
-    pub(crate) fn circuit(&self) -> &Circuit {
-        &self.wired.circuit
+    pub(crate) fn wired(&self) -> Option<Arc<Wired>> {
+        self.wired.upgrade()
     }
 
-    /// Wakes this task when the circuit changes next. What it waits for is to be looked at again
-    /// afterwards: it may have come already.
+    /// Wakes this task when the circuit changes next, or is gone. What it waits for is to be looked at
+    /// again afterwards: it may have come already.
     pub(crate) fn wait(&mut self, cx: &Context<'_>) {
-        let mut waiting = lock(&self.wired.waiting);
-        let number = *self.number.get_or_insert_with(|| {
-            waiting.number += 1;
-            waiting.number
-        });
-        waiting.wakers.insert(number, cx.waker().clone());
+        if let Some(wired) = self.wired.upgrade() {
+            wired.wait(&mut self.number, cx);
+        }
     }
 
     pub(crate) fn leave(&mut self) {
-        if let Some(number) = self.number.take() {
-            // Dropped after the lock: a waker is not ours, and what it drops may be anything.
-            let waker = lock(&self.wired.waiting).wakers.remove(&number);
-            drop(waker);
+        if let Some((number, wired)) = self.number.take().zip(self.wired.upgrade()) {
+            wired.leave(number);
         }
     }
 }

@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::Circuit;
-use crate::{Mode, Policy, Readiness, State, Stats};
+use crate::{Mode, Policy, Readiness, State, Stats, sync::AtomicU64};
+
+/// An open circuit that could have been probed for so long, in nanoseconds, is of something that nobody
+/// calls any more.
+const UNCALLED: u64 = 60_000_000_000;
 
 impl Circuit {
     /// What a call would meet.
@@ -80,13 +84,16 @@ impl Circuit {
         }
     }
 
-    /// Whether nobody could tell it from a new one, but by its past.
+    /// Whether nobody has called for so long that it is as good as new.
     pub(crate) fn is_idle(&self, now: Instant) -> bool {
-        let word = self.word();
-        word.mode() == Mode::Automatic && word.state() == State::Closed && {
-            let window = self.window.sums(self.front.clock.place(self.front.clock.nanos(now)));
-            window.calls == 0 && self.window.consecutive.load(Relaxed) == 0
-        }
+        let (word, now) = (self.word(), self.front.clock.nanos(now));
+        let since = |moment: &AtomicU64| now.saturating_sub(moment.load(Relaxed)) >= UNCALLED;
+        word.mode() == Mode::Automatic
+            && match word.state() {
+                State::Closed => self.window.sums(self.front.clock.place(now)).calls == 0,
+                State::Open => since(&self.front.open_until),
+                State::HalfOpen => word.in_flight() == 0 && since(&self.front.lease_until),
+            }
     }
 
     /// How it stands.

@@ -4,6 +4,7 @@ use std::{
     fmt,
     hash::{BuildHasher, Hash, RandomState},
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
 };
 
 use palisade_key::ExtractKey;
@@ -32,6 +33,9 @@ pub(crate) struct Circuits<O, C> {
     pub(crate) shared: Arc<Shared<C>>,
     /// How many calls went to the shared one for want of room.
     pub(crate) crowded: AtomicU64,
+    /// In all shards.
+    count: AtomicU64,
+    swept: Mutex<Option<Instant>>,
     hasher: RandomState,
     shards: Box<[Mutex<Shard<O, C>>]>,
 }
@@ -40,18 +44,22 @@ pub(crate) type Shard<O, C> = HashMap<O, Arc<Shared<C>>>;
 
 const SHARDS: usize = 16;
 
+/// While there is no room, idle circuits are looked for this often at most: they become idle by time, and
+/// who calls with ever new keys must not make everybody wait.
+const SWEEP: Duration = Duration::from_secs(1);
+
 impl<O, C> Circuits<O, C> {
     pub(crate) fn new(policy: Policy, classifier: Arc<C>, max: usize) -> Arc<Self> {
-        // So that few keys are not crowded out by those that happen to be beside them.
-        let shards = (max / 64).clamp(1, SHARDS);
         Arc::new(Self {
             policy,
             max,
             shared: Shared::new(Wired::new(policy), Arc::clone(&classifier)),
             classifier,
             crowded: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+            swept: Mutex::default(),
             hasher: RandomState::new(),
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
         })
     }
 
@@ -59,45 +67,85 @@ impl<O, C> Circuits<O, C> {
         self.shards.iter().map(lock)
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "it is less than the number of shards")]
-    pub(crate) fn shard<K: Hash + ?Sized>(&self, key: &K) -> MutexGuard<'_, Shard<O, C>> {
-        let at =
-            ((u128::from(self.hasher.hash_one(key)) * self.shards.len() as u128) >> 64) as usize;
-        lock(&self.shards[at])
+    pub(crate) fn len(&self) -> usize {
+        usize::try_from(self.count.load(Relaxed)).unwrap_or(usize::MAX)
     }
 
-    /// The key's circuit, made if it has none.
+    #[allow(clippy::cast_possible_truncation, reason = "it is less than the number of shards")]
+    pub(crate) fn shard<K: Hash + ?Sized>(&self, key: &K) -> MutexGuard<'_, Shard<O, C>> {
+        lock(&self.shards[self.hasher.hash_one(key) as usize % SHARDS])
+    }
+
+    /// The key's circuit, or the shared one.
     pub(crate) fn of<K: Owner<Owned = O> + ?Sized>(&self, key: &K) -> Arc<Shared<C>>
     where
         O: Borrow<K> + Hash + Eq,
     {
-        let mut shard = self.shard(key);
-        if let Some(known) = shard.get(key) {
-            return Arc::clone(known);
-        }
-        let room = self.max / self.shards.len();
-        if shard.len() >= room && !forget_one(&mut shard) {
+        self.make(key).unwrap_or_else(|| {
             self.crowded.fetch_add(1, Relaxed);
-            return Arc::clone(&self.shared);
+            Arc::clone(&self.shared)
+        })
+    }
+
+    /// The key's circuit, made if it has none. `None` if there is no room.
+    pub(crate) fn make<K: Owner<Owned = O> + ?Sized>(&self, key: &K) -> Option<Arc<Shared<C>>>
+    where
+        O: Borrow<K> + Hash + Eq,
+    {
+        if let Some(known) = self.shard(key).get(key) {
+            return Some(Arc::clone(known));
+        }
+        if !self.reserve() && !(self.sweep() && self.reserve()) {
+            return None;
         }
         let made = Shared::new(Wired::new(self.policy), Arc::clone(&self.classifier));
+        let mut shard = self.shard(key);
+        if let Some(known) = shard.get(key) {
+            // Somebody else was here meanwhile.
+            self.count.fetch_sub(1, Relaxed);
+            return Some(Arc::clone(known));
+        }
         shard.insert(key.to_owned(), Arc::clone(&made));
-        made
+        Some(made)
     }
-}
 
-/// Forgets a circuit that is closed and idle.
-#[cold]
-fn forget_one<O: Hash + Eq, C>(shard: &mut Shard<O, C>) -> bool {
-    let now = now();
-    let mut found = false;
-    shard.retain(|_, shared| {
-        // Nobody else can come to have it meanwhile: the shard is locked.
-        let goes = !found && Arc::strong_count(shared) == 1 && shared.wired.circuit.is_idle(now);
-        found |= goes;
-        !goes
-    });
-    found
+    /// Whether there is room for one more, which is taken then.
+    fn reserve(&self) -> bool {
+        let max = u64::try_from(self.max).unwrap_or(u64::MAX);
+        let more = |count| (count < max).then_some(count + 1);
+        self.count.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    /// Forgets all circuits that are idle and that nobody holds, unless that was done just now.
+    #[cold]
+    fn sweep(&self) -> bool
+    where
+        O: Hash + Eq,
+    {
+        let now = now();
+        {
+            let mut swept = lock(&self.swept);
+            if swept.is_some_and(|at| now.saturating_duration_since(at) < SWEEP) {
+                return false;
+            }
+            *swept = Some(now);
+        }
+        // Nobody can come to have one meanwhile: its shard is locked.
+        let stays = |shared: &Arc<Shared<C>>| {
+            Arc::strong_count(shared) > 1
+                || Arc::strong_count(&shared.wired) > 1
+                || !shared.wired.circuit.is_idle(now)
+        };
+        for mut shard in self.shards() {
+            let before = shard.len();
+            // Dropped after the lock: keys are not ours.
+            let gone: Vec<_> = shard.extract_if(|_, shared| !stays(shared)).collect();
+            self.count.fetch_sub((before - shard.len()) as u64, Relaxed);
+            drop(shard);
+            drop(gone);
+        }
+        true
+    }
 }
 
 /// No keys.
@@ -106,6 +154,7 @@ impl<O, C> fmt::Debug for Circuits<O, C> {
         f.debug_struct("Circuits")
             .field("policy", &self.policy)
             .field("max", &self.max)
+            .field("len", &self.len())
             .field("crowded", &self.crowded.load(Relaxed))
             .finish_non_exhaustive()
     }

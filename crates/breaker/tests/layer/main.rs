@@ -348,7 +348,7 @@ async fn whoever_subscribed_is_told_all_transitions_in_order() {
     let told = tokio::spawn(async move {
         let mut told = Vec::new();
         for _ in 0..3 {
-            told.push(transitions.next().await);
+            told.push(transitions.next().await.unwrap());
         }
         told
     });

@@ -143,6 +143,8 @@ impl<C, T> Recording<C, T> {
 impl<C, T: ClassifyEnd> Guard for Recording<C, T> {
     fn ended(mut self, end: End<'_>) {
         match (end, self.end.end(end)) {
+            // The body itself, most likely: nobody else is at work while it is dropped.
+            (End::Dropped, _) if std::thread::panicking() => self.call.record(Outcome::Failure),
             // Nobody waited for the verdict: what that says, the time tells.
             (End::Dropped, Outcome::Ignored) => drop(self.call),
             (_, outcome) => self.call.record(outcome),

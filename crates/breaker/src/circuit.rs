@@ -89,6 +89,8 @@ struct Front {
     /// When the lease of the last probe is over. Only goes forward, and is written before the word that
     /// has the probe.
     lease_until: AtomicU64,
+    /// When the first of the probes in flight began. Written before the word that has it.
+    lease_from: AtomicU64,
     clock: Clock,
     /// In nanoseconds; no call takes as long if none is slow.
     slow: u64,
@@ -115,6 +117,9 @@ struct Counts {
     opened: AtomicU64,
 }
 
+/// What a caller is told who may come back at once: gRPC takes 0 for now, and so would a crowd.
+const SOON: Duration = Duration::from_millis(1);
+
 /// What a caller is told while all probes are out, whose verdict is near: RFC 9110 has whole seconds.
 const PROBES_BUSY: u64 = 1_000_000_000;
 
@@ -138,6 +143,7 @@ impl Circuit {
                 word: AtomicU64::new(Word::CLOSED.bits()),
                 open_until: AtomicU64::new(0),
                 lease_until: AtomicU64::new(0),
+                lease_from: AtomicU64::new(0),
                 clock: Clock::new(now, policy.trip.window_or_default()),
                 slow,
             },
@@ -202,15 +208,20 @@ impl Circuit {
         self.back.counts.refused.fetch_add(1, Relaxed);
         let retry_after = match self.readiness(now) {
             Readiness::Forced => None,
-            // It may be ready by now; who comes back at once is not turned away.
-            Readiness::Ready => Some(Duration::ZERO),
+            // It may be ready by now: who comes back is not turned away.
+            Readiness::Ready => Some(SOON),
             Readiness::After(until) => Some(until.saturating_duration_since(now)),
             Readiness::ProbesBusy(until) => {
                 let left = until.saturating_duration_since(now);
                 Some(left.min(Duration::from_nanos(PROBES_BUSY)))
             }
         };
-        Refused { state: self.state(now), retry_after }
+        let state = match self.state(now) {
+            State::HalfOpen => State::HalfOpen,
+            // As it was when readiness was reported.
+            State::Open | State::Closed => State::Open,
+        };
+        Refused { state, retry_after }
     }
 
     #[inline]
@@ -252,8 +263,8 @@ impl Circuit {
                     }
                 }
                 State::HalfOpen if self.is_lease_over(word, now) => self.expire(word, now),
-                State::HalfOpen if word.has_room(self.back.policy.probes) => {
-                    self.lease(now);
+                State::HalfOpen if self.may_probe(word, now) => {
+                    self.lease(word, now);
                     if self.swap(word, word.issue()) {
                         return Ok(probe(word, now));
                     }
@@ -266,8 +277,20 @@ impl Circuit {
         }
     }
 
+    /// Whether a probe may go out. None does beside one that has outlived its lease, or those that come and
+    /// go would keep one that is lost for ever.
+    fn may_probe(&self, word: Word, now: u64) -> bool {
+        let lease = clock::nanos(self.back.policy.probes.lease);
+        let first = self.front.lease_from.load(Relaxed);
+        word.has_room(self.back.policy.probes)
+            && (word.in_flight() == 0 || now < first.saturating_add(lease))
+    }
+
     /// A probe that begins now has its lease. To be called before it is in the word.
-    fn lease(&self, now: u64) {
+    fn lease(&self, word: Word, now: u64) {
+        if word.in_flight() == 0 {
+            self.front.lease_from.store(now, Relaxed);
+        }
         let lease = clock::nanos(self.back.policy.probes.lease);
         self.front.lease_until.fetch_max(now.saturating_add(lease), Relaxed);
     }

@@ -102,7 +102,11 @@ where
                     Verdict::AtEnd(end) => {
                         held.answered();
                         let recording = call.take().map(|call| Recording::new(call, end));
-                        Poll::Ready(Ok(GuardedBody::guard_parts(parts, body, *rule, recording)))
+                        let rule = match *rule {
+                            BodyRule::ByStatus => BodyRule::Trailers,
+                            rule => rule,
+                        };
+                        Poll::Ready(Ok(GuardedBody::guard_parts(parts, body, rule, recording)))
                     }
                 }
             }

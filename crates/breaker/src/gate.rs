@@ -145,8 +145,8 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         match self.shared.wired.circuit.admit_with(now) {
             Ok(ticket) => {
-                log::admitted(LAYER);
                 let mut fuse = Fuse::new(Arc::clone(&self.shared), ticket);
+                log::admitted(LAYER);
                 let kept = self.shared.classifier.request(Head::of(&request));
                 let rule = BodyRule::of(request.method());
                 fuse.calls();

@@ -221,8 +221,8 @@ where
         match circuit {
             Ok(Some(circuit)) => match circuit.wired.circuit.admit_with(now) {
                 Ok(ticket) => {
-                    log::admitted(LAYER);
                     let mut fuse = Fuse::new(Arc::clone(&circuit), ticket);
+                    log::admitted(LAYER);
                     let kept = circuit.classifier.request(Head::of(&request));
                     let rule = BodyRule::of(request.method());
                     fuse.calls();

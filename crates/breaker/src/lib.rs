@@ -31,7 +31,7 @@
 //! | 5xx but 501 and 505; `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `INTERNAL`, `UNKNOWN`, `DATA_LOSS`; an error, an upstream that cannot be reached, a panic | a failure |
 //! | 429, `RESOURCE_EXHAUSTED` | a failure in a rate and of a probe, but none in a row |
 //! | other 4xx, 501, 505; `CANCELLED` and the caller's faults; a refusal by a layer of ours inside that was not sent | nothing; a probe gives its place back |
-//! | given up by its caller | a failure if it took as long as a [slow](Trip::slow) call, or a probe's lease; else nothing |
+//! | given up by its caller before there was an answer | a failure if it took as long as a [slow](Trip::slow) call, or it is a probe and took as long as its lease; else nothing |
 //! | all else | a success |
 //!
 //! Another [`Classify`], or a closure, [says otherwise](BreakerLayer::with_classifier).
@@ -39,7 +39,7 @@
 //! # What it costs
 //!
 //! Closed: two loads, a clock read and a `fetch_add`, a count of the circuit's owners, and the answer is moved
-//! twice; no allocation, no lock. [`Trip::slow`] reads the clock once more. A refusal takes less than a
+//! twice; no allocation, no lock. [`Trip::slow`] reads the clock once more, and for gRPC twice. A refusal takes less than a
 //! microsecond, nearly all of it for the answer. Changes of state take a lock, and the
 //! [keyed](KeyedBreakerLayer) one takes a short one for each call.
 //!
@@ -53,8 +53,12 @@
 //!
 //! * By [default](Policy) it opens at half of 20 or more calls in ten seconds, or at five failures in a row,
 //!   for five seconds and up, and closes when two of three probes succeed.
-//! * A call that is let through when the inner service was ready, and then refused since it lost the race
-//!   for a probe, leaves that service's reservation, as of tower's `ConcurrencyLimit`, with this instance.
+//! * A call that is refused although the inner service was ready, since the circuit opened in between or it
+//!   lost the race for a probe, leaves that service's reservation, as of tower's `ConcurrencyLimit`, with
+//!   this instance, until it is called or dropped.
+//! * A gRPC stream counts as a success when it ends. Where most go on for long, let a rate open the circuit,
+//!   of as many calls as end in its window, rather than failures in a row. From its head on a call is
+//!   neither slow nor, when it is given up, a failure.
 //! * While it is half-open, answers that are nobody's failure, as 404, let the next probe go and decide
 //!   nothing.
 //! * An open circuit is no reason to be not ready for traffic: a service that fails its readiness since

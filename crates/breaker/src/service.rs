@@ -115,8 +115,8 @@ where
         };
         match admitted {
             Ok(ticket) => {
-                log::admitted(LAYER);
                 let mut fuse = Fuse::new(Arc::clone(&self.shared), ticket);
+                log::admitted(LAYER);
                 let kept = self.shared.classifier.request(Head::of(&request));
                 let rule = BodyRule::of(request.method());
                 fuse.calls();

@@ -55,7 +55,7 @@ impl Wired {
 
     fn wake(&self) {
         let mut rest = Rest(std::mem::take(&mut lock(&self.waiting).wakers).into_values());
-        while let Some(waker) = rest.0.next() {
+        for waker in rest.0.by_ref() {
             waker.wake();
         }
     }

@@ -49,6 +49,9 @@ pub enum BodyRule {
     Head,
     /// CONNECT: no body once it succeeded, what follows is the tunnel.
     Connect,
+    /// What counts comes after the body, in trailers: one that is dropped before them is not complete,
+    /// whatever length was announced. Of no method; for who knows that it is gRPC.
+    Trailers,
 }
 
 impl BodyRule {
@@ -72,6 +75,7 @@ impl BodyRule {
             && status != StatusCode::NOT_MODIFIED;
         match self {
             Self::ByStatus => by_status,
+            Self::Trailers => true,
             Self::Head => false,
             Self::Connect => by_status && !status.is_success(),
         }
@@ -182,6 +186,8 @@ impl<B: Body, G: Guard> GuardedBody<B, G> {
         let mut remaining = UNANNOUNCED;
         if body.is_end_stream() {
             tell(&mut guard, End::Complete { trailers: None });
+        } else if rule == BodyRule::Trailers {
+            // To the end.
         } else if rule.allows_body(status) {
             let exact = body.size_hint().exact();
             remaining = exact.unwrap_or_else(|| content_length(headers));

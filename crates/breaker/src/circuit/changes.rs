@@ -104,7 +104,7 @@ impl Circuit {
     /// A call came when the open circuit's time was over: it is the first probe. `None` if another was.
     pub(super) fn half_open(&self, word: Word, now: u64) -> Option<Word> {
         let mut cold = self.cold();
-        self.lease(now);
+        self.lease(word, now);
         let next = word.next(State::HalfOpen).issue();
         if !self.swap(word, next) {
             return None;
@@ -119,7 +119,9 @@ impl Circuit {
     #[cold]
     pub(super) fn expire(&self, word: Word, now: u64) {
         let mut cold = self.cold();
-        if self.word() != word || !self.is_lease_over(word, now) {
+        // Read once: whoever is about to lose the race for a place may push it meanwhile.
+        let over = self.front.lease_until.load(Relaxed);
+        if self.word() != word || word.in_flight() == 0 || now < over {
             return;
         }
         let expired = word.expire(self.answered_in(word.generation()));
@@ -129,7 +131,6 @@ impl Circuit {
             }
             Some(false) => {
                 // Since then, not since somebody came by: whoever comes late finds it half-open again.
-                let over = self.front.lease_until.load(Relaxed);
                 self.open(&mut cold, word, over, Cause::LeaseOver)
             }
             None => self.swap(word, expired),
@@ -141,6 +142,18 @@ impl Circuit {
             past.failed.fetch_add((expired.failed() - word.failed()).into(), Relaxed);
             self.wake();
         }
+    }
+
+    /// An answered probe is over, without a verdict. Under the lock, so that whoever finds that the leases are
+    /// over sees both that it is not in flight and that it is not among the answered.
+    pub(super) fn swap_answered(&self, word: Word, next: Word) -> bool {
+        let cold = self.cold();
+        let swapped = self.swap(word, next);
+        if swapped {
+            self.count_answered(word.generation(), |answered| answered.saturating_sub(1));
+        }
+        drop(cold);
+        swapped
     }
 
     /// The probes have shown whether all is well. Returns whether the word was still that one.

@@ -237,3 +237,32 @@ fn who_is_woken_sees_the_change() {
         assert_eq!(seen.load(Acquire), circuit.transitions(0).len());
     });
 }
+
+#[test]
+fn who_answers_late_does_not_unsay_that_another_probe_was_answered() {
+    model(|now| {
+        let (circuit, now) = half_open(policy(Trip::consecutive(1), 1), now);
+        let mut old = circuit.admit(now).unwrap();
+        let other = beside(&circuit, move |circuit| circuit.answered(&mut old, now));
+        circuit.set_mode(Mode::ForcedOpen, now);
+        circuit.set_mode(Mode::Automatic, now);
+        let mut probe = circuit.admit(now).unwrap();
+        circuit.answered(&mut probe, now);
+        other.join().unwrap();
+        assert_eq!(circuit.answered_in(circuit.word().generation()), 1);
+    });
+}
+
+#[test]
+fn an_answered_probe_that_ends_well_as_its_lease_does_has_passed() {
+    model(|now| {
+        let (circuit, now) = half_open(policy(Trip::consecutive(1), 1), now);
+        let mut probe = circuit.admit(now).unwrap();
+        circuit.answered(&mut probe, now);
+        let later = now + 10 * SECOND;
+        let other = beside(&circuit, move |circuit| circuit.record(probe, Signal::Success, later));
+        let _ = circuit.readiness(later);
+        other.join().unwrap();
+        assert_eq!(circuit.state(later), State::Closed);
+    });
+}

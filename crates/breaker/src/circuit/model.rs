@@ -23,7 +23,7 @@ pub(super) struct Setting {
 pub(super) enum Beneath {
     Closed,
     Open { until: u64 },
-    HalfOpen { passed: usize, failed: usize, out: usize, lease_until: u64 },
+    HalfOpen { passed: usize, failed: usize, out: usize, lease_from: u64, lease_until: u64 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,7 +60,8 @@ pub(super) struct Model {
     pub(super) failures: u64,
 }
 
-const FRESH: Beneath = Beneath::HalfOpen { passed: 0, failed: 0, out: 0, lease_until: 0 };
+const FRESH: Beneath =
+    Beneath::HalfOpen { passed: 0, failed: 0, out: 0, lease_from: 0, lease_until: 0 };
 
 impl Model {
     pub(super) fn new(setting: Setting) -> Self {
@@ -140,7 +141,10 @@ impl Model {
 
     /// Whose lease is over has failed.
     pub(super) fn settle(&mut self, now: u64) {
-        let Beneath::HalfOpen { passed, failed, out, lease_until } = self.beneath else { return };
+        let Beneath::HalfOpen { passed, failed, out, lease_from, lease_until } = self.beneath
+        else {
+            return;
+        };
         if out == 0 || now < lease_until {
             return;
         }
@@ -151,7 +155,7 @@ impl Model {
             self.open(lease_until, Cause::LeaseOver);
         } else {
             self.era += 1;
-            self.beneath = Beneath::HalfOpen { passed, failed, out: 0, lease_until };
+            self.beneath = Beneath::HalfOpen { passed, failed, out: 0, lease_from, lease_until };
         }
     }
 
@@ -169,10 +173,14 @@ impl Model {
         }
         let (era, started) = (self.era, now);
         match &mut self.beneath {
-            Beneath::HalfOpen { passed, failed, out, lease_until } => {
-                if *passed + *failed + *out == self.setting.probes {
+            Beneath::HalfOpen { passed, failed, out, lease_from, lease_until } => {
+                let outlived = *out > 0 && now >= *lease_from + self.setting.lease;
+                if *passed + *failed + *out == self.setting.probes || outlived {
                     let left = *lease_until - now;
                     return self.refuse(Some(left.min(1000)));
+                }
+                if *out == 0 {
+                    *lease_from = now;
                 }
                 *out += 1;
                 *lease_until = now + self.setting.lease;

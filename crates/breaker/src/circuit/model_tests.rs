@@ -195,8 +195,11 @@ proptest! {
                         (Mode::Automatic, Beneath::Open { until }) if now < until => {
                             Readiness::After(begin + millis(until))
                         }
-                        (Mode::Automatic, Beneath::HalfOpen { passed, failed, out, lease_until })
-                            if passed + failed + out == admitted =>
+                        (
+                            Mode::Automatic,
+                            Beneath::HalfOpen { passed, failed, out, lease_from, lease_until },
+                        ) if passed + failed + out == admitted
+                            || out > 0 && now >= lease_from + setting.lease =>
                         {
                             Readiness::ProbesBusy(begin + millis(lease_until))
                         }

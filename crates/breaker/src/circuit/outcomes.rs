@@ -50,15 +50,15 @@ impl Circuit {
         }
     }
 
-    fn count_answered(&self, generation: u32, count: impl Fn(u32) -> u32) {
+    /// Of a generation that is over nobody asks, so a later one's number stays.
+    pub(super) fn count_answered(&self, generation: u32, count: impl Fn(u32) -> u32) {
+        const HALF: u32 = 1 << 31;
         let next = |seen: u64| {
+            let before = generation.wrapping_sub(generation_of(seen)) < HALF;
             let answered = of_generation(seen, generation);
-            Some(u64::from(generation) << 32 | u64::from(count(answered)))
+            before.then(|| u64::from(generation) << 32 | u64::from(count(answered)))
         };
-        // Of a generation that is over nobody asks.
-        if self.word().generation() == generation {
-            let _ = self.back.answered.fetch_update(Relaxed, Relaxed, next);
-        }
+        let _ = self.back.answered.fetch_update(Relaxed, Relaxed, next);
     }
 
     /// How many probes of this generation were answered, and are not over.
@@ -116,9 +116,6 @@ impl Circuit {
         if ticket.role() == Role::Observed {
             return;
         }
-        if ticket.role() == Role::AnsweredProbe {
-            self.count_answered(ticket.generation(), |answered| answered.saturating_sub(1));
-        }
         loop {
             let word = self.word();
             // Or a ticket of another circuit, which takes nobody's place.
@@ -132,6 +129,7 @@ impl Circuit {
                 _ => word.fail(),
             };
             let heard = match next.verdict(self.back.policy.probes) {
+                None if ticket.role() == Role::AnsweredProbe => self.swap_answered(word, next),
                 None => self.swap(word, next),
                 Some(well) => self.decide(word, well, now),
             };
@@ -154,7 +152,12 @@ impl Circuit {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "two halves of a word")]
+#[allow(clippy::cast_possible_truncation, reason = "the upper half of a word")]
+fn generation_of(seen: u64) -> u32 {
+    (seen >> 32) as u32
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the lower half of a word")]
 fn of_generation(seen: u64, generation: u32) -> u32 {
-    if (seen >> 32) as u32 == generation { seen as u32 } else { 0 }
+    if generation_of(seen) == generation { seen as u32 } else { 0 }
 }

@@ -75,7 +75,7 @@ impl Circuit {
                 (Mode::Automatic, State::HalfOpen) if self.is_lease_over(word, now) => {
                     self.expire(word, now);
                 }
-                (Mode::Automatic, State::HalfOpen) if !word.has_room(self.back.policy.probes) => {
+                (Mode::Automatic, State::HalfOpen) if !self.may_probe(word, now) => {
                     let until = self.front.lease_until.load(Relaxed);
                     return Readiness::ProbesBusy(clock.instant(until));
                 }

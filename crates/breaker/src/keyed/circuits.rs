@@ -95,7 +95,7 @@ impl<O, C> Circuits<O, C> {
         if let Some(known) = self.shard(key).get(key) {
             return Some(Arc::clone(known));
         }
-        if !self.reserve() && !(self.sweep() && self.reserve()) {
+        if !(self.reserve() || self.sweep() && self.reserve()) {
             return None;
         }
         let made = Shared::new(Wired::new(self.policy), Arc::clone(&self.classifier));

@@ -3,6 +3,8 @@
 //! Each test states what the right order gives and what the wrong one costs.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
+mod orders;
+
 use std::{num::NonZeroU32, time::Duration};
 
 use http::{Request, Response};

@@ -7,7 +7,9 @@ use crate::{
     wired::{Wired, now},
 };
 
-/// What all calls of one circuit share.
+/// What all calls of one circuit share: on other cache lines than the count of them in front of it, which
+/// each call writes.
+#[repr(align(128))]
 pub(crate) struct Shared<C> {
     pub(crate) wired: Arc<Wired>,
     pub(crate) classifier: Arc<C>,
@@ -68,14 +70,18 @@ impl<C> Drop for Fuse<C> {
     #[inline]
     fn drop(&mut self) {
         if let Some((shared, ticket)) = self.held.take() {
-            panicked(&shared, ticket, self.signal);
+            panicked(shared, ticket, self.signal);
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn panicked<C>(shared: &Arc<Shared<C>>, ticket: Ticket, signal: Signal) {
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "what is lent is in memory, and not in a register"
+)]
+fn panicked<C>(shared: Arc<Shared<C>>, ticket: Ticket, signal: Signal) {
     shared.wired.circuit.record(ticket, signal, now());
 }
 

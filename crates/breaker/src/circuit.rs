@@ -226,7 +226,7 @@ impl Circuit {
     fn pass(&self, started: u64) -> Option<Ticket> {
         let word = self.word();
         let generation = word.generation();
-        word.passes().then_some(Ticket { started, generation, role: Role::Counted })
+        word.passes().then_some(Ticket::new(started, generation, Role::Counted))
     }
 
     #[cold]
@@ -240,7 +240,7 @@ impl Circuit {
             match word.state() {
                 State::Closed => {
                     let generation = word.generation();
-                    return Ok(Ticket { started: now, generation, role: Role::Counted });
+                    return Ok(Ticket::new(now, generation, Role::Counted));
                 }
                 State::Open => {
                     let left = self.front.open_until.load(Relaxed).saturating_sub(now);
@@ -281,7 +281,7 @@ impl Circuit {
         if word.mode() == Mode::ObserveOnly {
             self.back.counts.observed.fetch_add(1, Relaxed);
             let generation = word.generation();
-            return Ok(Ticket { started: now, generation, role: Role::Observed });
+            return Ok(Ticket::new(now, generation, Role::Observed));
         }
         self.back.counts.refused.fetch_add(1, Relaxed);
         let retry_after = retry_after.map(Duration::from_nanos);
@@ -296,7 +296,7 @@ impl Circuit {
 }
 
 fn probe(word: Word, now: u64) -> Ticket {
-    Ticket { started: now, generation: word.generation(), role: Role::Probe }
+    Ticket::new(now, word.generation(), Role::Probe)
 }
 
 impl fmt::Debug for Circuit {

@@ -83,10 +83,28 @@ where
                 let polled = future.poll(cx);
                 running(call, false);
                 let Poll::Ready(answer) = polled else { return Poll::Pending };
-                Poll::Ready(match kept.take() {
-                    Some(kept) => judge(answer, call, kept, *rule),
-                    None => answer.map(|response| GuardedBody::guard(response, *rule, None)),
-                })
+                let (Some(held), Some(kept)) = (call.as_mut(), kept.take()) else {
+                    let unwatched = |response| GuardedBody::guard(response, *rule, None);
+                    return Poll::Ready(answer.map(unwatched));
+                };
+                let (parts, body) = match answer {
+                    Ok(response) => response.into_parts(),
+                    Err(error) => {
+                        held.record(held.shared.classifier.error(&error));
+                        return Poll::Ready(Err(error));
+                    }
+                };
+                match held.shared.classifier.response(kept, &parts) {
+                    Verdict::Now(outcome) => {
+                        held.record(outcome);
+                        Poll::Ready(Ok(GuardedBody::guard_parts(parts, body, *rule, None)))
+                    }
+                    Verdict::AtEnd(end) => {
+                        held.answered();
+                        let recording = call.take().map(|call| Recording::new(call, end));
+                        Poll::Ready(Ok(GuardedBody::guard_parts(parts, body, *rule, recording)))
+                    }
+                }
             }
             StateProj::Refused { rejection, protocol } => {
                 let rejection = rejection.take().expect("polled after it was ready");
@@ -101,37 +119,6 @@ fn running<C>(call: &mut Option<Call<C>>, running: bool) {
     if let Some(call) = call {
         call.running = running;
     }
-}
-
-/// The call stays where it is, unless the end of the body is to decide: it is large enough to be worth it.
-#[inline]
-fn judge<C: Classify<E>, B: Body<Data = Bytes>, E>(
-    answer: Result<Response<B>, E>,
-    slot: &mut Option<Call<C>>,
-    kept: C::Call,
-    rule: BodyRule,
-) -> Result<Response<ResponseBody<B, C, C::Eos>>, E> {
-    let Some(call) = slot else {
-        return answer.map(|response| GuardedBody::guard(response, rule, None));
-    };
-    let (parts, body) = match answer {
-        Ok(response) => response.into_parts(),
-        Err(error) => {
-            call.record(call.shared.classifier.error(&error));
-            return Err(error);
-        }
-    };
-    let recording = match call.shared.classifier.response(kept, &parts) {
-        Verdict::Now(outcome) => {
-            call.record(outcome);
-            None
-        }
-        Verdict::AtEnd(end) => {
-            call.answered();
-            slot.take().map(|call| Recording::new(call, end))
-        }
-    };
-    Ok(GuardedBody::guard_parts(parts, body, rule, recording))
 }
 
 impl<F, C, T> fmt::Debug for ResponseFuture<F, C, T> {

@@ -114,7 +114,7 @@ fn a_probe_that_just_began_does_not_expire_in_anothers_place() {
         let fresh = circuit.admit(later);
         let ready = other.join().unwrap();
         match fresh {
-            Ok(fresh) if fresh.generation == 2 => {
+            Ok(fresh) if fresh.generation() == 2 => {
                 assert!(matches!(ready, Readiness::Ready | Readiness::ProbesBusy(_)), "{ready:?}");
                 assert_eq!(circuit.word().in_flight(), 1);
                 circuit.record(fresh, Signal::Success, later);

@@ -140,9 +140,9 @@ fn same(circuit: &Circuit, model: &Model, begin: Instant, now: u64) -> Result<()
 
 fn same_pass(ticket: &Ticket, pass: Pass) -> bool {
     match pass {
-        Pass::Counted { era, .. } => ticket.role == Role::Counted && ticket.generation == era,
-        Pass::Probe { era, .. } => ticket.is_probe() && ticket.generation == era,
-        Pass::Observed => ticket.role == Role::Observed,
+        Pass::Counted { era, .. } => ticket.role() == Role::Counted && ticket.generation() == era,
+        Pass::Probe { era, .. } => ticket.is_probe() && ticket.generation() == era,
+        Pass::Observed => ticket.role() == Role::Observed,
     }
 }
 
@@ -240,12 +240,12 @@ proptest! {
                 },
                 Event::Record(which, signal) if !out.is_empty() => {
                     let ticket = out.swap_remove(which % out.len());
-                    recorded += u64::from(ticket.role != Role::Observed);
+                    recorded += u64::from(ticket.role() != Role::Observed);
                     circuit.record(ticket, signal, now);
                 }
                 Event::Abandon(which) if !out.is_empty() => {
                     let ticket = out.swap_remove(which % out.len());
-                    recorded += u64::from(ticket.role != Role::Observed);
+                    recorded += u64::from(ticket.role() != Role::Observed);
                     circuit.abandon(ticket, now);
                 }
                 Event::Lose(which) if !out.is_empty() => _ = out.swap_remove(which % out.len()),

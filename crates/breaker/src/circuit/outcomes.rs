@@ -44,9 +44,9 @@ impl Circuit {
             return;
         }
         ticket.started = UNTIMED;
-        if ticket.role == Role::Probe {
-            ticket.role = Role::AnsweredProbe;
-            self.count_answered(ticket.generation, |answered| answered + 1);
+        if ticket.role() == Role::Probe {
+            ticket.set_role(Role::AnsweredProbe);
+            self.count_answered(ticket.generation(), |answered| answered + 1);
         }
     }
 
@@ -71,15 +71,15 @@ impl Circuit {
     fn hear(&self, ticket: &Ticket, signal: Signal, now: u64) {
         let took = if ticket.is_timed() { now.saturating_sub(ticket.started) } else { 0 };
         let slow = took >= self.front.slow;
-        let counted = ticket.role == Role::Counted;
-        if counted && self.word().generation() == ticket.generation {
+        let counted = ticket.role() == Role::Counted;
+        if counted && self.word().generation() == ticket.generation() {
             if signal == Signal::Success && !slow {
                 let place = self.front.clock.place(now);
                 if self.window.succeeded(place, &self.back.counts.past) {
-                    self.judge(ticket.generation, now);
+                    self.judge(ticket.generation(), now);
                 }
             } else {
-                self.count(ticket.generation, signal, slow, now);
+                self.count(ticket.generation(), signal, slow, now);
             }
         } else {
             self.hear_cold(ticket, signal, slow, now);
@@ -113,16 +113,16 @@ impl Circuit {
     #[cold]
     #[inline(never)]
     fn hear_cold(&self, ticket: &Ticket, signal: Signal, slow: bool, now: u64) {
-        if ticket.role == Role::Observed {
+        if ticket.role() == Role::Observed {
             return;
         }
-        if ticket.role == Role::AnsweredProbe {
-            self.count_answered(ticket.generation, |answered| answered.saturating_sub(1));
+        if ticket.role() == Role::AnsweredProbe {
+            self.count_answered(ticket.generation(), |answered| answered.saturating_sub(1));
         }
         loop {
             let word = self.word();
             // Or a ticket of another circuit, which takes nobody's place.
-            if word.generation() != ticket.generation || word.in_flight() == 0 {
+            if word.generation() != ticket.generation() || word.in_flight() == 0 {
                 self.back.counts.late.fetch_add(1, Relaxed);
                 return;
             }

@@ -15,8 +15,12 @@ use std::{
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
-use palisade::{limit_concurrency::LimitConcurrencyLayer, timeout::TimeoutLayer};
-use support::{Bare, PendingOnce, exchange, timers};
+use palisade::{
+    breaker::{BreakerLayer, Trip},
+    limit_concurrency::LimitConcurrencyLayer,
+    timeout::TimeoutLayer,
+};
+use support::{Bare, PendingOnce, exchange, open_breaker, timers};
 use tower::{
     Layer, Service, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
     timeout::TimeoutLayer as TowerTimeoutLayer,
@@ -52,6 +56,25 @@ where
         let mine = one()();
         mine.max(other.join().expect("the other thread finishes"))
     })
+}
+
+fn breaker(c: &mut Criterion) {
+    let mut group = c.benchmark_group("breaker from two threads");
+    group.bench_function("bare", |b| b.iter_custom(|n| from_two_threads(&Bare, n)));
+
+    let service = BreakerLayer::default().layer(Bare);
+    group.bench_function("palisade, a rate or in a row", |b| {
+        b.iter_custom(|n| from_two_threads(&service, n));
+    });
+
+    let service = BreakerLayer::new(Trip::consecutive(5)).layer(Bare);
+    group.bench_function("palisade, in a row", |b| {
+        b.iter_custom(|n| from_two_threads(&service, n));
+    });
+
+    let service = open_breaker().layer(Bare);
+    group.bench_function("palisade, refused", |b| b.iter_custom(|n| from_two_threads(&service, n)));
+    group.finish();
 }
 
 fn limit_concurrency(c: &mut Criterion) {
@@ -99,5 +122,5 @@ fn timeout(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, limit_concurrency, timeout);
+criterion_group!(benches, breaker, limit_concurrency, timeout);
 criterion_main!(benches);

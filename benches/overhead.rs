@@ -11,12 +11,13 @@ use std::{num::NonZeroU32, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use palisade::{
+    breaker::{BreakerLayer, KeyedBreakerLayer, Policy, Trip},
     key::{Global, HeaderKey},
     limit_concurrency::LimitConcurrencyLayer,
     limit_rate::{LimitRateLayer, Quota},
     timeout::TimeoutLayer,
 };
-use support::{Bare, KEY, PendingOnce, exchange, exchange_keyed, timers};
+use support::{Bare, KEY, PendingOnce, exchange, exchange_keyed, open_breaker, timers};
 use tower::{
     Layer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer,
     timeout::TimeoutLayer as TowerTimeoutLayer,
@@ -94,5 +95,29 @@ fn limit_rate(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, limit_concurrency, limit_rate, timeout);
+fn breaker(c: &mut Criterion) {
+    let mut group = c.benchmark_group("breaker");
+    let mut service = Bare;
+    group.bench_function("bare", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = BreakerLayer::default().layer(Bare);
+    group.bench_function("palisade, a rate or in a row", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = BreakerLayer::new(Trip::consecutive(5)).layer(Bare);
+    group.bench_function("palisade, in a row", |b| b.iter(|| exchange(&mut service)));
+
+    let slow = Trip::slow(HOUR, 0.5);
+    let mut service = BreakerLayer::new(Trip::default().or(slow)).layer(Bare);
+    group.bench_function("palisade, slow calls too", |b| b.iter(|| exchange(&mut service)));
+
+    let layer = KeyedBreakerLayer::new(Policy::default(), Global);
+    let mut service = layer.layer(Bare);
+    group.bench_function("palisade, keyed", |b| b.iter(|| exchange(&mut service)));
+
+    let mut service = open_breaker().layer(Bare);
+    group.bench_function("palisade, refused", |b| b.iter(|| exchange(&mut service)));
+    group.finish();
+}
+
+criterion_group!(benches, breaker, limit_concurrency, limit_rate, timeout);
 criterion_main!(benches);

@@ -7,13 +7,18 @@ use std::{
     pin::{Pin, pin},
     sync::LazyLock,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Empty;
+use palisade::{
+    Backoff,
+    breaker::{BreakerLayer, Policy, State, Trip},
+};
 use tokio::runtime::{Builder, EnterGuard, Runtime};
-use tower::Service;
+use tower::{Layer, Service, service_fn};
 
 /// Ready at once, answers at once, with a body that is at its end.
 ///
@@ -134,4 +139,16 @@ where
             Poll::Pending => {}
         }
     }
+}
+
+/// Opened by a call that failed, and for longer than any run: its refusals say for how long.
+#[allow(dead_code, reason = "not every bench looks at it")]
+pub(crate) fn open_breaker() -> BreakerLayer {
+    let open = Backoff::constant(Duration::from_secs(3600));
+    let layer = BreakerLayer::new(Policy::new(Trip::consecutive(1)).with_open(open));
+    let fails = service_fn(async |_: Request<()>| Err::<Response<Empty<Bytes>>, _>("it is down"));
+    let mut service = layer.layer(fails);
+    let failed = pin!(service.call(Request::new(()))).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(failed.is_ready() && layer.handle().state() == State::Open, "the circuit is not open");
+    layer
 }

@@ -105,13 +105,13 @@ impl Subject for KeyedBreaker {
 
     fn passing() -> Self::Layer {
         let layer = KeyedBreakerLayer::new(open_for(Duration::ZERO), Global);
-        let switch = layer.handle().make(&());
+        let switch = layer.handle().make(&()).unwrap();
         half_opened::<Self>(layer, &switch)
     }
 
     fn refusing() -> Self::Layer {
         let layer = KeyedBreakerLayer::new(open_for(HOUR), Global);
-        layer.handle().make(&()).force_open();
+        layer.handle().make(&()).unwrap().force_open();
         layer
     }
 
@@ -120,6 +120,6 @@ impl Subject for KeyedBreaker {
     }
 
     fn held(layer: &Self::Layer) -> usize {
-        probes(&layer.handle().make(&()))
+        probes(&layer.handle().make(&()).unwrap())
     }
 }

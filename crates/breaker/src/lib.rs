@@ -112,7 +112,7 @@
 //!     .with_probes(Probes::new(1).lease(SECOND.saturating_mul(10)));
 //! let layer = KeyedBreakerLayer::new(policy, Authority::new()).with_max(100);
 //!
-//! let billing = layer.handle().make("billing.example");
+//! let billing = layer.handle().make("billing.example").unwrap();
 //! billing.force_open();
 //! assert_eq!(layer.handle().of("billing.example").unwrap().mode(), Mode::ForcedOpen);
 //! ```

@@ -71,7 +71,7 @@ impl Outcome {
     /// | [`Rejection`] | as [`of_refusal`](Self::of_refusal) says |
     /// | with the feature `hyper-util`: its client's error in connecting | `NotSent` |
     /// | with `hyper-util` or `h2`: hyper's error for a request that it canceled before it was written | `NotSent` |
-    /// | with `hyper-util` or `h2`: hyper's error for what the caller did wrong, as a request's body that failed | `Ignored` |
+    /// | with `hyper-util` or `h2`: hyper's error for what the caller did wrong, as a request's body that failed; and with `h2`, a stream that the caller itself has reset | `Ignored` |
     /// | with `h2`: a stream that the server reset with `REFUSED_STREAM` ([RFC 9113 §8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)), or that a `GOAWAY` with `NO_ERROR` left out (§6.8) | `NotSent` |
     /// | with `tonic`, which has both others: its error in connecting | `NotSent` |
     /// | with `tonic`: a status | as [`GrpcClassifier`](crate::GrpcClassifier) says; but `CANCELLED` that tonic made of an error, a reset or its own timeout, is a `Failure` |

@@ -104,7 +104,7 @@ fn probes_that_come_back_at_once_give_one_verdict() {
 
 /// Trap 4, and why there is a stamp.
 #[test]
-fn a_probe_that_just_began_does_not_expire_in_anothers_place() {
+fn a_probe_that_just_began_does_not_expire_in_the_place_of_another() {
     model(|now| {
         let (circuit, now) = half_open(policy(Trip::consecutive(1), 1), now);
         let old = circuit.admit(now).unwrap();

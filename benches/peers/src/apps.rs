@@ -33,7 +33,7 @@ const AXUM: &str = "axum/bare";
 pub(crate) const IDENTITY: &str = "axum/identity layer";
 const HYPER: &str = "hyper/bare";
 
-/// `palisade` is all of our layers that there are.
+/// `palisade` is all of our layers for servers that there are.
 pub(crate) fn apps() -> Vec<Row> {
     vec![
         axum(AXUM, app),

@@ -6,6 +6,7 @@ use failsafe::{Config, backoff, failure_policy::consecutive_failures};
 use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use palisade::{
+    breaker::{BreakerLayer, Trip},
     key::HeaderKey as BorrowedHeaderKey,
     limit_concurrency::LimitConcurrencyLayer,
     limit_rate::{ExactStore, LimitRateLayer},
@@ -27,7 +28,7 @@ use crate::{
     inner::{Bare, BareAxum, KEY, dressed, keyed, plain},
     row::{Driver, Row},
     settings::{
-        AMPLE, HOUR, bulkhead, circuit_breaker, daily, daily_governor, governor, quota,
+        AMPLE, HOUR, bulkhead, circuit_breaker, daily, daily_governor, governor, open, quota,
         rate_limiter, rejecting_bulkhead, time_limiter, token_bucket,
     },
 };
@@ -35,6 +36,9 @@ use crate::{
 const BARE_AXUM: &str = "bare/axum-body";
 const BARE_DRESSED: &str = "bare/12 headers";
 const BARE_KEYED: &str = "bare/axum-body+header";
+const CIRCUIT: &str = "tower-resilience/circuitbreaker";
+const CONSECUTIVE: &str = "failsafe/consecutive";
+const FAILSAFE: &str = "failsafe/default";
 const GOVERNOR: &str = "tower_governor/header";
 const GOVERNORS: &str = "tower_governor/header, two windows";
 const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
@@ -90,17 +94,33 @@ pub(crate) fn contenders() -> Vec<Row> {
             governor(GlobalKeyExtractor).layer(inner)
         })
         .over(BARE_AXUM),
-        Row::new("failsafe/default", plain, |inner: Bare| Failsafe {
-            inner,
-            breaker: Config::new().build(),
-        }),
-        Row::new("failsafe/consecutive", plain, |inner: Bare| {
+        // By a rate over a time window, or so many in a row, as ours.
+        Row::new(FAILSAFE, plain, |inner: Bare| Failsafe { inner, breaker: Config::new().build() }),
+        Row::new("palisade/breaker", plain, |inner: Bare| BreakerLayer::default().layer(inner))
+            .bound(Driver::Ready, FAILSAFE, 0.5)
+            .bound(Driver::Shared, FAILSAFE, 0.4)
+            .beside(Driver::Pending, FAILSAFE)
+            .beside(Driver::Ready, CIRCUIT)
+            .beside(Driver::Shared, CIRCUIT),
+        Row::new(CONSECUTIVE, plain, |inner: Bare| {
             let policy = consecutive_failures(5, backoff::constant(Duration::from_secs(10)));
             Failsafe { inner, breaker: Config::new().failure_policy(policy).build() }
         }),
-        Row::new("tower-resilience/circuitbreaker", plain, |inner: Bare| {
-            circuit_breaker().layer(inner)
+        Row::new("palisade/breaker consecutive", plain, |inner: Bare| {
+            BreakerLayer::new(Trip::consecutive(5)).layer(inner)
+        })
+        .beside(Driver::Ready, CONSECUTIVE)
+        .beside(Driver::Shared, CONSECUTIVE),
+        Row::new("palisade/breaker slow", plain, |inner: Bare| {
+            BreakerLayer::new(Trip::default().or(Trip::slow(HOUR, 0.5))).layer(inner)
         }),
+        Row::answering(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "palisade/breaker refused",
+            plain,
+            |inner: Bare| open().layer(inner),
+        ),
+        Row::new(CIRCUIT, plain, |inner: Bare| circuit_breaker().layer(inner)),
         Row::new("tower/Retry", plain, |inner: Bare| RetryLayer::new(AfterError).layer(inner)),
         Row::new("tower/Retry+budget", plain, |inner: Bare| {
             RetryLayer::new(Budgeted::new()).layer(inner)

@@ -25,6 +25,7 @@ mod report;
 mod row;
 mod settings;
 mod table;
+mod windows;
 
 pub use allocations::count_allocations;
 pub use keys::count_memory;

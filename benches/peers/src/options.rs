@@ -53,6 +53,8 @@ pub(crate) enum Part {
     Memory,
     /// How long a check takes while a million keys are collected.
     Collecting,
+    /// How long a call takes a breaker with up to a million calls in its window.
+    Windows,
 }
 
 impl Options {

@@ -15,6 +15,7 @@ use crate::{
     processes::{all_rounds, print_rounds},
     row::{Driver, Row, selected},
     table::{Table, figure},
+    windows::print_windows,
 };
 
 /// Measures, and prints the tables.
@@ -53,6 +54,9 @@ pub fn run(options: &Options) {
     }
     if options.wants(Part::Collecting) {
         print_collecting(if options.quick { 2 } else { 15 });
+    }
+    if options.wants(Part::Windows) {
+        print_windows(if options.quick { 3 } else { 25 });
     }
 }
 

@@ -1,13 +1,27 @@
 //! How the peers are set: with room for every request, else as their documentation suggests.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    future::Future,
+    num::NonZeroU32,
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use axum::body::Body;
+use bytes::Bytes;
 use governor::{clock::QuantaInstant, middleware::NoOpMiddleware};
-use palisade::limit_rate::Quota;
+use http::{Request, Response};
+use http_body_util::Empty;
+use palisade::{
+    Backoff,
+    breaker::{BreakerLayer, Policy, State, Trip},
+    limit_rate::Quota,
+};
+use tower::{Layer, Service, service_fn};
 use tower_governor::{GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor};
 use tower_resilience_bulkhead::BulkheadLayer;
-use tower_resilience_circuitbreaker::{CircuitBreakerLayer, DefaultClassifier};
+use tower_resilience_circuitbreaker::{CircuitBreakerLayer, DefaultClassifier, SlidingWindowType};
 use tower_resilience_ratelimiter::RateLimiterLayer;
 use tower_resilience_timelimiter::{FixedTimeout, TimeLimiterLayer};
 
@@ -19,6 +33,9 @@ pub(crate) const PLENTY: usize = 1 << 40;
 
 /// Longer than any run.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// The window of those that are filled.
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -66,6 +83,14 @@ pub(crate) fn circuit_breaker() -> CircuitBreakerLayer<DefaultClassifier> {
     CircuitBreakerLayer::builder().build().expect("the defaults are valid")
 }
 
+/// By a rate over a time window.
+pub(crate) fn timed_circuit_breaker() -> CircuitBreakerLayer<DefaultClassifier> {
+    let timed = CircuitBreakerLayer::builder()
+        .sliding_window_type(SlidingWindowType::TimeBased)
+        .sliding_window_duration(MINUTE);
+    timed.build().expect("the window is not empty")
+}
+
 pub(crate) fn rate_limiter() -> RateLimiterLayer {
     let rate = RateLimiterLayer::builder().limit_for_period(PLENTY);
     rate.build().expect("the rate is not zero")
@@ -77,4 +102,15 @@ pub(crate) fn token_bucket() -> RateLimiterLayer {
 
 pub(crate) fn time_limiter() -> TimeLimiterLayer<FixedTimeout> {
     TimeLimiterLayer::builder().timeout_duration(HOUR).build()
+}
+
+/// Ours, opened by a call that failed, and for longer than any run: its refusals say for how long.
+pub(crate) fn open() -> BreakerLayer {
+    let policy = Policy::new(Trip::consecutive(1)).with_open(Backoff::constant(HOUR));
+    let layer = BreakerLayer::new(policy);
+    let fails = service_fn(async |_: Request<()>| Err::<Response<Empty<Bytes>>, _>("it is down"));
+    let mut service = layer.layer(fails);
+    let failed = pin!(service.call(Request::new(()))).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(failed.is_ready() && layer.handle().state() == State::Open, "the circuit is not open");
+    layer
 }

@@ -161,7 +161,7 @@ fn without_a_grpc_status_the_end_of_the_body_decides() {
 
 /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>
 #[test]
-fn a_proxys_answer_to_a_grpc_call_is_what_grpc_says_it_is() {
+fn what_a_proxy_answers_to_a_grpc_call_is_what_grpc_says_it_is() {
     for status in 100..1000 {
         let code = match status {
             200 => None,

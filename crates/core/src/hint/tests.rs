@@ -107,8 +107,8 @@ fn each_protocol_has_its_own_hint_and_grpc_falls_back_on_that_of_proxies() {
     for grpc in [Protocol::Grpc, Protocol::GrpcWeb, Protocol::GrpcWebText] {
         assert_eq!(RetryHint::of(&both, grpc, now()), Some(RetryHint::Never));
     }
-    let proxys = headers(&[("retry-after", b"7")]);
-    assert_eq!(RetryHint::of(&proxys, Protocol::Grpc, now()), seconds(7));
+    let of_a_proxy = headers(&[("retry-after", b"7")]);
+    assert_eq!(RetryHint::of(&of_a_proxy, Protocol::Grpc, now()), seconds(7));
     assert_eq!(RetryHint::of(&HeaderMap::new(), Protocol::Grpc, now()), None);
 }
 

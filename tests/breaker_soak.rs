@@ -8,7 +8,7 @@ mod soaks;
 use std::sync::{Arc, Mutex};
 
 use palisade::{
-    Backoff,
+    Backoff, Jitter,
     breaker::{
         BreakerLayer, KeyedBreakerLayer, Mode, Policy, Probes, State, Stats, Switch, Switches, Trip,
     },
@@ -18,11 +18,12 @@ use soaks::{Crowd, Dice, HOUR, SECOND, UPSTREAM, Upstream, Watch};
 use tokio::time::{Instant, sleep};
 use tower::Layer;
 
-/// Of which each may be what opens it; with leases that outlast any call.
+/// Of which each may be what opens it; with leases that outlast any call. Nothing is left to chance but by
+/// a seed.
 fn policy() -> Policy {
     let trip = Trip::rate(0.5).min(10).or(Trip::consecutive(5));
     Policy::new(trip.or(Trip::slow(3 * SECOND, 0.3)))
-        .with_open(Backoff::new(2 * SECOND, 20 * SECOND))
+        .with_open(Backoff::new(2 * SECOND, 20 * SECOND).with_jitter(Jitter::None))
         .with_probes(Probes::new(3).lease(30 * SECOND))
 }
 

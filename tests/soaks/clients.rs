@@ -44,7 +44,7 @@ enum Patience {
     Call,
 }
 
-const CLIENTS: u64 = 24;
+const CLIENTS: u64 = 16;
 
 /// Many clients of one service.
 pub(crate) struct Crowd<S> {

@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, hash_map::IntoValues},
+    collections::{BTreeMap, btree_map::IntoValues},
     sync::{Arc, Weak, atomic::Ordering::Relaxed},
     task::{Context, Waker},
     time::Instant,
@@ -22,7 +22,8 @@ pub(crate) struct Wired {
 #[derive(Debug, Default)]
 struct Waiting {
     number: u64,
-    wakers: HashMap<u64, Waker>,
+    /// By when they came, so that who has waited longest is woken first.
+    wakers: BTreeMap<u64, Waker>,
 }
 
 impl Wired {

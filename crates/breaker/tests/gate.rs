@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll, Wake},
@@ -138,6 +138,27 @@ async fn who_loses_the_race_for_a_probe_is_refused() {
     let refused = second.call(get()).await.unwrap();
     assert!(Rejection::of(&refused).is_some());
     assert_eq!(probing.await.unwrap().status(), 200);
+}
+
+/// And the order is the same in each run of a test.
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_longest_is_woken_first() {
+    let (layer, order) = (BreakerLayer::new(policy()).gate(), Arc::new(Mutex::new(Vec::new())));
+    layer.handle().force_open();
+    let waiting = (0..20).map(|number| {
+        let (mut service, order) = (layer.layer(Probe::new()), Arc::clone(&order));
+        tokio::spawn(async move {
+            ready(&mut service).await;
+            order.lock().unwrap().push(number);
+        })
+    });
+    let waiting: Vec<_> = waiting.collect();
+    tokio::task::yield_now().await;
+    layer.handle().automatic();
+    for one in waiting {
+        one.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
 }
 
 /// Nobody is left behind who waited and went away.

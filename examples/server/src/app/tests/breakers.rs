@@ -109,7 +109,7 @@ async fn a_wrong_field_is_answered_by_its_name_its_value_and_what_is_accepted() 
         (mode, r#"{"latency_ms": 60001}"#, "latency_ms", "60001", whole),
         (mode, r#"{"latency_ms": 0.5}"#, "latency_ms", "0.5", whole),
         (mode, r#"{"latency_ms": [1]}"#, "latency_ms", "[1]", whole),
-        (mode, r#"{"fial": 1}"#, "fial", "1", "left out: known is only fail and latency_ms"),
+        (mode, r#"{"fails": 1}"#, "fails", "1", "left out: known is only fail and latency_ms"),
         (mode, r#"{"fail": 1, "fail": 0}"#, "fail", "0", "given only once"),
         (breaker, r#"{"force": "Open"}"#, "force", "Open", force),
         (breaker, r#"{"force": true}"#, "force", "true", force),

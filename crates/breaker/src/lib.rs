@@ -30,7 +30,7 @@
 //! | --- | --- |
 //! | 5xx but 501 and 505; `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `INTERNAL`, `UNKNOWN`, `DATA_LOSS`; an error, an upstream that cannot be reached, a panic | a failure |
 //! | 429, `RESOURCE_EXHAUSTED` | a failure in a rate and of a probe, but none in a row |
-//! | other 4xx, 501, 505; `CANCELLED` and the caller's faults; a refusal by a layer of ours inside that was not sent | nothing; a probe gives its place back |
+//! | other 4xx, 501, 505; `CANCELLED` and the caller's faults; a refusal by a layer of ours inside that was not sent; a request's body that failed, where the error says so | nothing; a probe gives its place back |
 //! | given up by its caller before there was an answer | a failure if it took as long as a [slow](Trip::slow) call, or it is a probe and took as long as its lease; else nothing |
 //! | all else | a success |
 //!
@@ -39,8 +39,8 @@
 //! # What it costs
 //!
 //! Closed: two loads, a clock read and a `fetch_add`, a count of the circuit's owners, and the answer is moved
-//! twice; no allocation, no lock. [`Trip::slow`] reads the clock once more, and for gRPC twice. A refusal takes less than a
-//! microsecond, nearly all of it for the answer. Changes of state take a lock, and the
+//! twice; no allocation, no lock. [`Trip::slow`] reads the clock once more, and for gRPC twice. A refusal
+//! takes about a microsecond, nearly all of it for the answer. Changes of state take a lock, and the
 //! [keyed](KeyedBreakerLayer) one takes a short one for each call.
 //!
 //! # Where it stands

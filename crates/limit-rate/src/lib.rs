@@ -35,7 +35,7 @@
 //! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate, over an
 //! [`ExactStore`] every request takes one of many, and a client that is new is copied; and what is
 //! [charged by the answer](LimitRateLayer::charge_when) allocates. Of several windows each costs what one
-//! does, and all but the first a look before.
+//! does, and all but the first a look before; more than four allocate.
 //!
 //! # Where it stands
 //!

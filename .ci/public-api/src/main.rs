@@ -10,12 +10,13 @@ use std::{
 };
 
 /// Folder under `crates/`, and the library's name.
-const PUBLISHED: [(&str, &str); 7] = [
+const PUBLISHED: [(&str, &str); 8] = [
     ("breaker", "palisade_breaker"),
     ("core", "palisade_core"),
     ("key", "palisade_key"),
     ("limit-concurrency", "palisade_limit_concurrency"),
     ("limit-rate", "palisade_limit_rate"),
+    ("retry", "palisade_retry"),
     ("timeout", "palisade_timeout"),
     ("palisade", "palisade"),
 ];

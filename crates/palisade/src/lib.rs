@@ -68,6 +68,9 @@ pub use palisade_limit_concurrency as limit_concurrency;
 #[cfg(feature = "limit-rate")]
 #[doc(inline)]
 pub use palisade_limit_rate as limit_rate;
+#[cfg(feature = "retry")]
+#[doc(inline)]
+pub use palisade_retry as retry;
 #[cfg(feature = "timeout")]
 #[doc(inline)]
 pub use palisade_timeout as timeout;

@@ -10,9 +10,10 @@ use std::{
 };
 
 /// Folder under `crates/`, and the library's name.
-const PUBLISHED: [(&str, &str); 8] = [
+const PUBLISHED: [(&str, &str); 9] = [
     ("breaker", "palisade_breaker"),
     ("core", "palisade_core"),
+    ("health", "palisade_health"),
     ("key", "palisade_key"),
     ("limit-concurrency", "palisade_limit_concurrency"),
     ("limit-rate", "palisade_limit_rate"),

@@ -62,6 +62,9 @@ pub use palisade_key as key;
 #[cfg(feature = "breaker")]
 #[doc(inline)]
 pub use palisade_breaker as breaker;
+#[cfg(feature = "health")]
+#[doc(inline)]
+pub use palisade_health as health;
 #[cfg(feature = "limit-concurrency")]
 #[doc(inline)]
 pub use palisade_limit_concurrency as limit_concurrency;

@@ -1,0 +1,123 @@
+use std::{pin::pin, time::Duration};
+
+use tokio::time::{self, Instant};
+
+use crate::{Exchange, Health, Phase, clock::now};
+
+/// Leaving in good order.
+impl Health {
+    /// Leaves: readiness fails at once, and for `delay` the service serves on. Then new requests are
+    /// refused, while those in flight go on to their end.
+    ///
+    /// The delay is for the news to spread: Kubernetes takes some seconds to tell all that send traffic, and
+    /// what arrives in the meantime is served. 5 to 15 s are usual. Liveness does not change: who leaves
+    /// in good order is not to be killed for it.
+    ///
+    /// Called again, the nearer of the two moments counts. [`resume`](Self::resume) takes it back.
+    ///
+    /// ```
+    /// use palisade_health::{Health, Phase, Probe};
+    /// use std::time::Duration;
+    ///
+    /// # let rt = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    /// # rt.block_on(async {
+    /// let health = Health::new();
+    /// let request = health.enter().expect("it serves");
+    ///
+    /// health.drain(Duration::from_secs(5));
+    /// assert!(!health.status(Probe::Readiness).is_up());
+    /// assert!(health.status(Probe::Liveness).is_up());
+    /// assert!(health.enter().is_some(), "it serves on");
+    ///
+    /// tokio::time::sleep(Duration::from_secs(5)).await;
+    /// assert!(health.enter().is_none());
+    /// assert_eq!(health.phase(), Phase::Refusing);
+    ///
+    /// drop(request);
+    /// health.drained().await;
+    /// # });
+    /// ```
+    pub fn drain(&self, delay: Duration) {
+        let registry = &self.0;
+        let now = now();
+        let from = registry.clock.nanos(now).saturating_add(crate::clock::nanos(delay));
+        registry.gate.drain(from);
+        registry.start();
+        registry.evaluate(now);
+    }
+
+    /// Takes a [`drain`](Self::drain) back: requests are let in, and readiness is what it would be.
+    pub fn resume(&self) {
+        self.0.gate.resume();
+        self.0.evaluate(now());
+    }
+
+    /// How far a shutdown has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.0.gate.phase(self.0.clock.nanos(now()))
+    }
+
+    /// Counts an exchange in, or refuses it: `None` if new ones are not taken any more.
+    ///
+    /// The layer does so for each request. It is here for other work that a shutdown is to wait for.
+    #[inline]
+    #[must_use = "dropped, the exchange is over"]
+    pub fn enter(&self) -> Option<Exchange> {
+        let clock = self.0.clock;
+        self.0.gate.enter(|| clock.nanos(now()))
+    }
+
+    /// How many exchanges are in flight, whole ones: until the response's body is over.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.0.gate.in_flight()
+    }
+
+    /// Resolves when new requests are refused and none is in flight any more, or when a
+    /// [bound](Self::drained_within) that somebody else has set for it has passed. Waits for a
+    /// [`drain`](Self::drain) to begin if none has.
+    ///
+    /// Streams of gRPC health that clients watch end at the same moment, so a server that shuts down does
+    /// not wait for them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn drained(&self) {
+        let gate = self.0.gate;
+        loop {
+            let mut changed = pin!(gate.changed.notified());
+            // Before the phase is read: what changes from here on wakes.
+            changed.as_mut().enable();
+            let phase = self.phase();
+            let refuses = gate.refuses_from().and_then(|from| self.0.clock.moment(from));
+            match (phase, refuses) {
+                (Phase::Drained, _) => return,
+                (Phase::Draining, Some(from)) => {
+                    drop(time::timeout_at(Instant::from_std(from), changed).await);
+                }
+                _ => changed.await,
+            }
+        }
+    }
+
+    /// The same, but waits no longer than this from now. Returns how many exchanges were still in flight
+    /// then: 0 if it has drained.
+    ///
+    /// When the time has passed, a shutdown that has begun counts as [over](Phase::Drained) for everybody:
+    /// new requests are refused, and what waits for its end is told. What is in flight is not cut
+    /// off by that, but by the end of the server.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing, and takes the bound back.
+    pub async fn drained_within(&self, bound: Duration) -> u64 {
+        if time::timeout(bound, self.drained()).await.is_ok() {
+            // More than that is what a bound of somebody else has left.
+            return self.in_flight();
+        }
+        self.0.gate.close();
+        self.in_flight()
+    }
+}

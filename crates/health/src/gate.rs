@@ -1,0 +1,253 @@
+//! What is in flight, and whether more is let in.
+//!
+//! An exchange must reach its gate for as long as it goes on. Behind an `Arc` that would cost two more
+//! writes to a shared cache line for each request, as many again as the count itself. So gates live for
+//! ever, and an exchange is a plain reference. What keeps this from being a leak is that they are used
+//! again: the word that counts exchanges also says whether the gate is orphaned, so exactly one of the
+//! last exchange and the owner sees that nothing refers to it any more, and hands it to the next owner.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use tokio::sync::Notify;
+
+use crate::sync::{AtomicU64, Mutex, fence, lock};
+
+/// The machine behind the drain; given the time in nanoseconds since whatever its owner likes.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Gate {
+    /// What is in flight, and the marks below.
+    word: AtomicU64,
+    /// While draining, from when on nothing more is let in. Written before the word.
+    refuse_from: AtomicU64,
+    /// Held for each change of a mark but the last.
+    marks: Mutex<()>,
+    /// Told of each change that somebody may wait for.
+    pub(crate) changed: Notify,
+}
+
+/// One exchange in flight.
+const ONE: u64 = 1;
+/// Its owner is gone; set once.
+const ORPHANED: u64 = 1 << 63;
+/// It was told to drain.
+const DRAINING: u64 = 1 << 62;
+/// Nothing more is let in. Only beside `DRAINING`.
+const REFUSING: u64 = 1 << 61;
+/// What is still in flight is not waited for. Only beside `REFUSING`.
+const CLOSED: u64 = 1 << 60;
+
+const MARKS: u64 = ORPHANED | DRAINING | REFUSING | CLOSED;
+
+/// How far a shutdown has come; see [`Health::drain`](crate::Health::drain).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It has not begun.
+    Serving,
+    /// The service is not ready any more, and serves on, since it takes time until that is known
+    /// everywhere.
+    Draining,
+    /// New requests are refused, and those in flight go on.
+    Refusing,
+    /// Nothing is in flight any more, or has been waited for for long enough.
+    Drained,
+}
+
+impl Gate {
+    /// A gate through which nothing has gone: a used one if there is any.
+    pub(crate) fn take() -> &'static Self {
+        unused::take().unwrap_or_else(|| {
+            Box::leak(Box::new(Self {
+                word: AtomicU64::new(0),
+                refuse_from: AtomicU64::new(0),
+                marks: Mutex::new(()),
+                changed: Notify::new(),
+            }))
+        })
+    }
+
+    /// Lets an exchange in, unless nothing is let in any more. The time is only asked for while draining.
+    #[inline]
+    pub(crate) fn enter(&'static self, now: impl FnOnce() -> u64) -> Option<Exchange> {
+        // Acquire, so that the clock is not read before this is counted.
+        let before = self.word.fetch_add(ONE, Acquire);
+        let exchange = Exchange(self);
+        if before & DRAINING != 0 && self.refuses(before, now()) {
+            // Counted out again, which wakes whoever took it for one in flight.
+            return None;
+        }
+        Some(exchange)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuses(&self, word: u64, now: u64) -> bool {
+        word & REFUSING != 0 || (now >= self.refuse_from.load(Relaxed) && self.refuse(now))
+    }
+
+    /// Refuses from now on if it is time. Whoever was counted before this is waited for.
+    #[cold]
+    fn refuse(&self, now: u64) -> bool {
+        let marks = lock(&self.marks);
+        let word = self.word.load(Relaxed);
+        let due = word & DRAINING != 0 && now >= self.refuse_from.load(Relaxed);
+        let first = due && self.word.fetch_or(REFUSING, AcqRel) & REFUSING == 0;
+        drop(marks);
+        if first {
+            self.changed.notify_waiters();
+        }
+        due
+    }
+
+    #[inline]
+    fn leave(&'static self) {
+        let before = self.word.fetch_sub(ONE, Release);
+        if before & MARKS != 0 {
+            self.left(before);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn left(&'static self, before: u64) {
+        if before & !MARKS != ONE {
+            return;
+        }
+        fence(Acquire);
+        if before & ORPHANED != 0 {
+            self.retire();
+        } else {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Refuses from this moment on. If it drains already, the nearer moment counts.
+    pub(crate) fn drain(&self, refuse_from: u64) {
+        let marks = lock(&self.marks);
+        if self.word.load(Relaxed) & DRAINING == 0 {
+            self.refuse_from.store(refuse_from, Relaxed);
+        } else {
+            self.refuse_from.fetch_min(refuse_from, Relaxed);
+        }
+        self.word.fetch_or(DRAINING, AcqRel);
+        drop(marks);
+        self.changed.notify_waiters();
+    }
+
+    /// Lets in again.
+    pub(crate) fn resume(&self) {
+        let marks = lock(&self.marks);
+        self.word.fetch_and(!(DRAINING | REFUSING | CLOSED), AcqRel);
+        drop(marks);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits no longer for what is in flight. Does nothing to one that does not drain.
+    pub(crate) fn close(&self) {
+        let marks = lock(&self.marks);
+        if self.word.load(Relaxed) & DRAINING != 0 {
+            self.word.fetch_or(REFUSING | CLOSED, AcqRel);
+        }
+        drop(marks);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn phase(&self, now: u64) -> Phase {
+        let mut word = self.word.load(Acquire);
+        if word & DRAINING != 0 && word & REFUSING == 0 && now >= self.refuse_from.load(Relaxed) {
+            self.refuse(now);
+            word = self.word.load(Acquire);
+        }
+        if word & DRAINING == 0 {
+            Phase::Serving
+        } else if word & REFUSING == 0 {
+            Phase::Draining
+        } else if word & CLOSED == 0 && word & !MARKS != 0 {
+            Phase::Refusing
+        } else {
+            Phase::Drained
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.word.load(Acquire) & DRAINING != 0
+    }
+
+    /// From when on it refuses, if it drains and does not yet.
+    pub(crate) fn refuses_from(&self) -> Option<u64> {
+        let word = self.word.load(Acquire);
+        let waits = word & DRAINING != 0 && word & REFUSING == 0;
+        waits.then(|| self.refuse_from.load(Relaxed))
+    }
+
+    /// How many exchanges are in flight. One that is being refused counts for that moment.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.word.load(Acquire) & !MARKS
+    }
+
+    /// Its owner is gone. To be called once.
+    pub(crate) fn orphan(&'static self) {
+        let before = self.word.fetch_or(ORPHANED, AcqRel);
+        if before & !MARKS == 0 {
+            self.retire();
+        }
+    }
+
+    /// Nothing refers to it any more.
+    #[cold]
+    #[inline(never)]
+    fn retire(&'static self) {
+        self.word.store(0, Relaxed);
+        unused::put(self);
+    }
+}
+
+/// An exchange that a [`drain`](crate::Health::drain) waits for. It is over when this is dropped.
+#[must_use = "dropped, the exchange is over"]
+pub struct Exchange(&'static Gate);
+
+impl Drop for Exchange {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl palisade_core::Guard for Exchange {
+    #[inline]
+    fn ended(self, _end: palisade_core::End<'_>) {}
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exchange")
+    }
+}
+
+/// The gates that wait for an owner. Not on any request's path.
+mod unused {
+    use super::Gate;
+    use crate::sync::{Mutex, lock, shared};
+
+    shared! {
+        static UNUSED: Mutex<Vec<&'static Gate>> = Mutex::new(Vec::new());
+    }
+
+    pub(super) fn take() -> Option<&'static Gate> {
+        lock(&UNUSED).pop()
+    }
+
+    pub(super) fn put(gate: &'static Gate) {
+        lock(&UNUSED).push(gate);
+    }
+
+    #[cfg(all(test, palisade_loom))]
+    pub(super) fn len() -> usize {
+        lock(&UNUSED).len()
+    }
+}
+
+#[cfg(all(test, palisade_loom))]
+mod loom_tests;
+#[cfg(all(test, not(palisade_loom)))]
+mod tests;

@@ -1,0 +1,258 @@
+use std::{
+    fmt, mem,
+    sync::{
+        Arc, Weak,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::Instant,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
+
+use crate::{
+    Check, Finding, Probe, Report, Status,
+    board::{Board, Change, New, Seen, Source},
+    clock::{Clock, now},
+    gate::Gate,
+    runner::{Stopped, run, tick},
+    services::Services,
+    summary::Summary,
+    sync::{AtomicU64, Mutex, lock},
+};
+
+/// What all clones of a [`Health`](crate::Health) share.
+pub(crate) struct Registry {
+    /// What probes are answered, and until when; written under the lock of `inner`.
+    summary: AtomicU64,
+    pub(crate) clock: Clock,
+    pub(crate) gate: &'static Gate,
+    pub(crate) services: Services,
+    inner: Mutex<Inner>,
+    report: watch::Sender<Arc<Report>>,
+    /// Tells the ticker that it is to look earlier than it thinks.
+    sooner: Arc<Notify>,
+    /// Whether something waits for a runtime to run in.
+    unstarted: AtomicBool,
+}
+
+struct Inner {
+    board: Board,
+    until: Option<Instant>,
+    /// The checks that were registered where there is no runtime.
+    waiting: Vec<(u64, Spawn)>,
+    ticker: Option<AbortHandle>,
+}
+
+type Spawn = Box<dyn FnOnce(&Handle) -> AbortHandle + Send>;
+
+impl Registry {
+    pub(crate) fn new(now: Instant) -> Arc<Self> {
+        let board = Board::new();
+        let report = watch::Sender::new(Arc::new(board.report()));
+        Arc::new(Self {
+            summary: AtomicU64::new(Summary::new([Status::Pass; 3], None).bits()),
+            clock: Clock::new(now),
+            gate: Gate::take(),
+            services: Services::new(),
+            inner: Mutex::new(Inner { board, until: None, waiting: Vec::new(), ticker: None }),
+            report,
+            sooner: Arc::new(Notify::new()),
+            unstarted: AtomicBool::new(true),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn status(&self, probe: Probe) -> Status {
+        let now = now();
+        let summary = Summary::from_bits(self.summary.load(Acquire));
+        if summary.holds(self.clock.nanos(now)) {
+            return summary.status(probe);
+        }
+        self.evaluate(now)[probe as usize]
+    }
+
+    pub(crate) fn report(&self) -> Arc<Report> {
+        let now = now();
+        if !Summary::from_bits(self.summary.load(Acquire)).holds(self.clock.nanos(now)) {
+            self.evaluate(now);
+        }
+        Arc::clone(&self.report.borrow())
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Report>> {
+        self.report.subscribe()
+    }
+
+    /// Looks at everything anew, and tells of what has changed.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn evaluate(&self, now: Instant) -> [Status; 3] {
+        let mut inner = lock(&self.inner);
+        let Seen { statuses, until, changes, report } =
+            inner.board.look(now, self.gate.is_draining());
+        let refuses = self.gate.refuses_from().and_then(|from| self.clock.moment(from));
+        let sooner = [until, refuses].into_iter().flatten().min();
+        let is_sooner = sooner.is_some_and(|sooner| inner.until.is_none_or(|until| sooner < until));
+        inner.until = sooner;
+        let nanos = until.map(|until| self.clock.nanos(until));
+        self.summary.store(Summary::new(statuses, nanos).bits(), Release);
+        drop(inner);
+        // After the lock: who is woken is not ours. So an older one may come later, and is not published.
+        if let Some(report) = report {
+            self.report.send_if_modified(|published| {
+                if published.sequence < report.sequence {
+                    *published = Arc::new(report);
+                }
+                !changes.is_empty()
+            });
+        }
+        if is_sooner {
+            self.sooner.notify_one();
+        }
+        if !changes.is_empty() {
+            self.gate.changed.notify_waiters();
+            changes.iter().for_each(tell);
+        }
+        statuses
+    }
+
+    /// When time alone may change something.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        lock(&self.inner).until
+    }
+
+    pub(crate) fn put(self: &Arc<Self>, new: New) {
+        let (_, former) = lock(&self.inner).board.put(new, now());
+        if let Some(former) = former {
+            former.abort();
+        }
+        self.start();
+        self.evaluate(now());
+    }
+
+    pub(crate) fn check<F, Fut>(self: &Arc<Self>, probe: Probe, check: Check<F>)
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output: Into<Finding>> + Send + 'static,
+    {
+        let source = Source::Check(check.standing());
+        let Check { name, look, timing, critical, .. } = check;
+        let critical = critical || probe == Probe::Startup;
+        let mut inner = lock(&self.inner);
+        let (id, former) = inner.board.put(New { name, probe, critical, source }, now());
+        let this = Arc::downgrade(self);
+        let spawn =
+            move |runtime: &Handle| runtime.spawn(run(look, timing, this, id)).abort_handle();
+        inner.waiting.push((id, Box::new(spawn)));
+        drop(inner);
+        if let Some(former) = former {
+            former.abort();
+        }
+        self.unstarted.store(true, Release);
+        self.start();
+        self.evaluate(now());
+    }
+
+    /// Starts what waits for a runtime, if there is one here.
+    #[inline]
+    pub(crate) fn start(self: &Arc<Self>) {
+        if self.unstarted.load(Acquire) {
+            self.spawn();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn spawn(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let waiting = {
+            let mut inner = lock(&self.inner);
+            self.unstarted.store(false, Relaxed);
+            if inner.ticker.as_ref().is_none_or(AbortHandle::is_finished) {
+                let ticker = tick(Stopped(Arc::downgrade(self)), Arc::clone(&self.sooner));
+                inner.ticker = Some(runtime.spawn(ticker).abort_handle());
+            }
+            mem::take(&mut inner.waiting)
+        };
+        for (id, spawn) in waiting {
+            // Without the lock: a runtime that is about to end drops the check, which is not ours.
+            let task = spawn(&runtime);
+            let unwanted = lock(&self.inner).board.set_task(id, task);
+            if let Some(unwanted) = unwanted {
+                unwanted.abort();
+            }
+        }
+    }
+
+    /// What a check has found. `false` if it is not to look again.
+    pub(crate) fn found(&self, id: u64, finding: Finding) -> bool {
+        let now = now();
+        let goes_on = lock(&self.inner).board.found(id, finding, now);
+        self.evaluate(now);
+        goes_on
+    }
+
+    /// The ticker's runtime has ended; it is to be started in another.
+    pub(crate) fn stopped(&self) {
+        self.unstarted.store(true, Release);
+    }
+
+    pub(crate) fn weak(self: &Arc<Self>) -> Weak<Self> {
+        Arc::downgrade(self)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let inner = lock(&self.inner);
+        inner.board.tasks().chain(&inner.ticker).for_each(AbortHandle::abort);
+        drop(inner);
+        self.gate.orphan();
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("report", &self.report.borrow())
+            .field("phase", &self.gate.phase(self.clock.nanos(now())))
+            .field("in_flight", &self.gate.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells of a change of state, once.
+fn tell(change: &Change) {
+    let Change { name, probe, from, to, detail } = change;
+    if let Some(name) = name {
+        tracing::info!(
+            target: "palisade",
+            layer = LAYER,
+            check = %name,
+            probe = %probe,
+            from = %from,
+            to = %to,
+            detail = detail.as_deref(),
+            "Check changed"
+        );
+    } else {
+        tracing::info!(
+            target: "palisade",
+            layer = LAYER,
+            probe = %probe,
+            from = %from,
+            to = %to,
+            "Health changed"
+        );
+    }
+}
+
+/// As it is called in the log.
+pub(crate) const LAYER: &str = "health";

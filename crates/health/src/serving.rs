@@ -122,7 +122,6 @@ impl Health {
     }
 
     /// Tells what this service's clients are told, now and whenever that changes.
-    #[must_use]
     pub fn watch_serving(&self, name: impl Into<String>) -> ServingWatch {
         ServingWatch {
             changed: self.0.gate.changed.notified(),

@@ -1,21 +1,28 @@
 //! Says honestly how a service is, and lets it leave in good order.
 
+mod answer;
 mod board;
+mod body;
+mod call;
 mod check;
 mod clock;
 mod drain;
+pub mod future;
 mod gate;
-#[allow(dead_code, unused_imports, reason = "until the layer answers with it")]
 mod grpc;
 mod handle;
 mod heart;
 mod latch;
+mod layer;
+mod not_found;
 mod pulse;
 mod registry;
 mod report;
 mod runner;
+mod service;
 mod services;
 mod serving;
+mod settings;
 mod standing;
 mod status;
 mod summary;
@@ -23,12 +30,16 @@ mod sync;
 mod threshold;
 mod views;
 
+pub use body::ResponseBody;
 pub use check::Check;
 pub use gate::{Exchange, Phase};
 pub use handle::Health;
 pub use latch::Latch;
+pub use layer::HealthLayer;
+pub use not_found::NotFound;
 pub use pulse::{Heartbeat, Pulse, Unit};
 pub use report::{Item, Probe, Report};
+pub use service::{HealthService, SHUTTING_DOWN};
 pub use serving::{ServiceHealth, ServingStatus, ServingWatch};
 pub use status::{Finding, Status};
 pub use views::{Liveness, Readiness, Startup};

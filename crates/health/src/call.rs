@@ -1,0 +1,82 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Buf;
+use http::Response;
+use http_body::Body;
+use palisade_core::GrpcCode;
+
+use crate::{
+    Health,
+    answer::{grpc, grpc_error},
+    body::Own,
+    grpc::{Incoming, Malformed, TooMany, check_request, list_request, list_response, response},
+    settings::Call,
+};
+
+/// A call of `grpc.health.v1.Health` whose message is being read.
+pub(crate) struct Reading<B> {
+    call: Call,
+    health: Health,
+    body: Pin<Box<B>>,
+    incoming: Incoming,
+}
+
+impl<B: Body> Reading<B> {
+    pub(crate) fn new(call: Call, health: Health, body: B) -> Self {
+        Self { call, health, body: Box::pin(body), incoming: Incoming::new() }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<Own>> {
+        if self.call == Call::Other {
+            return Poll::Ready(grpc_error(GrpcCode::Unimplemented, "There is no such method."));
+        }
+        while let Some(frame) = ready!(self.body.as_mut().poll_frame(cx)) {
+            let Ok(frame) = frame else {
+                return Poll::Ready(malformed(Malformed::Truncated));
+            };
+            let Ok(mut data) = frame.into_data() else { continue };
+            while data.has_remaining() {
+                let part = data.chunk();
+                let length = part.len();
+                if let Err(error) = self.incoming.push(part) {
+                    return Poll::Ready(malformed(error));
+                }
+                data.advance(length);
+            }
+        }
+        let message = std::mem::take(&mut self.incoming).finish();
+        Poll::Ready(message.and_then(|message| self.answer(&message)).unwrap_or_else(malformed))
+    }
+
+    fn answer(&self, message: &[u8]) -> Result<Response<Own>, Malformed> {
+        let health = &self.health;
+        Ok(match self.call {
+            Call::Check => match health.serving(check_request(message)?) {
+                Some(status) => grpc(Own::Message(response(status))),
+                None => grpc_error(GrpcCode::NotFound, "There is no such service."),
+            },
+            Call::Watch => {
+                let watch = health.watch_serving(check_request(message)?);
+                grpc(Own::Watch(Box::pin(watch)))
+            }
+            Call::List => {
+                list_request(message)?;
+                match list_response(&health.services()) {
+                    Ok(list) => grpc(Own::Message(list)),
+                    Err(TooMany) => grpc_error(
+                        GrpcCode::ResourceExhausted,
+                        "There are more services than may be listed.",
+                    ),
+                }
+            }
+            Call::Other => grpc_error(GrpcCode::Unimplemented, "There is no such method."),
+        })
+    }
+}
+
+fn malformed(error: Malformed) -> Response<Own> {
+    grpc_error(error.code(), &error.to_string())
+}

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 
 use crate::sync::{AtomicU64, Mutex, fence, lock};
 
+mod unused;
+
 /// The machine behind the drain; given the time in nanoseconds since whatever its owner likes.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -121,10 +123,11 @@ impl Gate {
         }
     }
 
-    /// Refuses from this moment on. If it drains already, the nearer moment counts.
-    pub(crate) fn drain(&self, refuse_from: u64) {
+    /// Refuses from this moment on. If it drains already, which is `false`, the nearer moment counts.
+    pub(crate) fn drain(&self, refuse_from: u64) -> bool {
         let marks = lock(&self.marks);
-        if self.word.load(Relaxed) & DRAINING == 0 {
+        let begins = self.word.load(Relaxed) & DRAINING == 0;
+        if begins {
             self.refuse_from.store(refuse_from, Relaxed);
         } else {
             self.refuse_from.fetch_min(refuse_from, Relaxed);
@@ -132,14 +135,16 @@ impl Gate {
         self.word.fetch_or(DRAINING, AcqRel);
         drop(marks);
         self.changed.notify_waiters();
+        begins
     }
 
-    /// Lets in again.
-    pub(crate) fn resume(&self) {
+    /// Lets in again. `false` if it did not drain.
+    pub(crate) fn resume(&self) -> bool {
         let marks = lock(&self.marks);
-        self.word.fetch_and(!(DRAINING | REFUSING | CLOSED), AcqRel);
+        let before = self.word.fetch_and(!(DRAINING | REFUSING | CLOSED), AcqRel);
         drop(marks);
         self.changed.notify_waiters();
+        before & DRAINING != 0
     }
 
     /// Waits no longer for what is in flight. Does nothing to one that does not drain.
@@ -221,29 +226,6 @@ impl palisade_core::Guard for Exchange {
 impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Exchange")
-    }
-}
-
-/// The gates that wait for an owner. Not on any request's path.
-mod unused {
-    use super::Gate;
-    use crate::sync::{Mutex, lock, shared};
-
-    shared! {
-        static UNUSED: Mutex<Vec<&'static Gate>> = Mutex::new(Vec::new());
-    }
-
-    pub(super) fn take() -> Option<&'static Gate> {
-        lock(&UNUSED).pop()
-    }
-
-    pub(super) fn put(gate: &'static Gate) {
-        lock(&UNUSED).push(gate);
-    }
-
-    #[cfg(all(test, palisade_loom))]
-    pub(super) fn len() -> usize {
-        lock(&UNUSED).len()
     }
 }
 

@@ -68,13 +68,14 @@ impl Gate {
         })
     }
 
-    /// Lets an exchange in, unless nothing is let in any more. The time is only asked for while draining.
+    /// Lets an exchange in, unless nothing is let in any more. The time is only asked for while it drains
+    /// and does not refuse yet.
     #[inline]
     pub(crate) fn enter(&'static self, now: impl FnOnce() -> u64) -> Option<Exchange> {
         // Acquire, so that the clock is not read before this is counted.
         let before = self.word.fetch_add(ONE, Acquire);
         let exchange = Exchange(self);
-        if before & DRAINING != 0 && self.refuses(before, now()) {
+        if before & DRAINING != 0 && self.refuses(before, now) {
             // Counted out again, which wakes whoever took it for one in flight.
             return None;
         }
@@ -83,8 +84,12 @@ impl Gate {
 
     #[cold]
     #[inline(never)]
-    fn refuses(&self, word: u64, now: u64) -> bool {
-        word & REFUSING != 0 || (now >= self.refuse_from.load(Relaxed) && self.refuse(now))
+    fn refuses(&self, word: u64, now: impl FnOnce() -> u64) -> bool {
+        if word & REFUSING != 0 {
+            return true;
+        }
+        let now = now();
+        now >= self.refuse_from.load(Relaxed) && self.refuse(now)
     }
 
     /// Refuses from now on if it is time. Whoever was counted before this is waited for.

@@ -16,7 +16,7 @@ use palisade_health::{Check, Health, Item, Probe, Status};
 use tokio::{
     runtime::{Builder, Handle},
     task::yield_now,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -191,9 +191,8 @@ async fn one_that_panics_fails_and_is_looked_at_again() {
     assert_eq!((looked.at(), ready(&health)), (3, Status::Pass));
 }
 
-/// As a probe sees it whose runtime does nothing else: no task of ours runs between the two.
 #[tokio::test(start_paused = true)]
-async fn an_old_result_is_not_believed_though_no_task_gets_on() {
+async fn an_old_result_is_not_believed() {
     let (health, looked) = (Health::new(), Looked::default());
     health.readiness().check(looked.check().every(1000 * SECOND).max_age(20 * SECOND).critical());
     settle().await;
@@ -211,7 +210,7 @@ async fn time_alone_is_told_of_also_when_nobody_asks() {
     settle().await;
     let mut news = health.subscribe();
     let began = Instant::now();
-    news.changed().await.unwrap();
+    timeout(2000 * SECOND, news.changed()).await.unwrap().unwrap();
     assert_eq!(news.borrow_and_update().status(Probe::Readiness), Status::Unknown);
     let after = began.elapsed();
     assert!(after >= 20 * SECOND && after < 21 * SECOND, "{after:?}");
@@ -311,7 +310,7 @@ fn a_runtime_that_ends_takes_its_checks_along() {
     runtime.block_on(async {
         let mut news = health.subscribe();
         health.start();
-        news.changed().await.unwrap();
+        timeout(2000 * SECOND, news.changed()).await.unwrap().unwrap();
         assert_eq!(news.borrow().status(Probe::Readiness), Status::Unknown);
     });
 }

@@ -14,13 +14,16 @@ use tokio::{
 use tokio_test::{assert_pending, assert_ready, task};
 
 const SECOND: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(100_000);
 
 fn enter(health: &Health) -> Exchange {
     health.enter().expect("it serves")
 }
 
 async fn next(watch: &mut Pin<Box<ServingWatch>>) -> Option<ServingStatus> {
-    poll_fn(|cx| watch.as_mut().poll_next(cx)).await
+    // Time is paused: what would wait for ever fails at once.
+    let next = timeout(LONG, poll_fn(|cx| watch.as_mut().poll_next(cx)));
+    next.await.expect("it is told of something")
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +61,7 @@ async fn it_has_drained_with_the_last_exchange() {
             drop(exchange);
         }
     });
-    health.drained().await;
+    timeout(LONG, health.drained()).await.unwrap();
     assert_eq!(began.elapsed(), 9 * SECOND);
     leaving.await.unwrap();
 }

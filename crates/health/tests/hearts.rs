@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use palisade_health::{Check, Health, Heartbeat, Probe, Status};
 use tokio::{
+    runtime::{Builder, Handle},
     task::yield_now,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -141,17 +142,42 @@ async fn two_workers_of_one_name_are_two() {
     other.retire();
 }
 
+/// Registered outside a runtime, so that no task of ours looks.
+#[test]
+fn who_asks_sees_a_missed_beat_though_no_task_gets_on() {
+    let health = Health::new();
+    let pulse = health.liveness().pulse(Heartbeat::every("loop", 10 * SECOND));
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        pulse.beat();
+        sleep(9 * SECOND).await;
+        assert_eq!(all(&health), [Status::Pass; 3]);
+        sleep(SECOND).await;
+        assert_eq!(all(&health), [Status::Fail, Status::Fail, Status::Pass]);
+        assert_eq!(detail(&health, "loop").as_deref(), Some("no beat for 10s"));
+        pulse.beat();
+        sleep(SECOND).await;
+        assert_eq!(health.report().status(Probe::Liveness), Status::Pass);
+        assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+    });
+    pulse.retire();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_heart_that_stops_is_told_of_to_the_millisecond() {
     let health = Health::new();
     let mut news = health.subscribe();
+    let slow = health.readiness().pulse(Heartbeat::every("slow loop", 1000 * SECOND));
+    // By now the ticker waits for that one, and is to be told of another that is sooner.
+    yield_now().await;
     let pulse = health.readiness().pulse(Heartbeat::every("loop", 10 * SECOND));
     news.mark_unchanged();
     let began = Instant::now();
-    news.changed().await.unwrap();
+    timeout(2000 * SECOND, news.changed()).await.unwrap().unwrap();
     let after = began.elapsed();
     assert!(after >= 10 * SECOND && after <= 10 * SECOND + Duration::from_millis(2), "{after:?}");
     pulse.retire();
+    slow.retire();
 }
 
 /// What was made before anybody told what it takes is up, and so is one of whom nothing is asked.

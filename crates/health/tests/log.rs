@@ -56,7 +56,7 @@ async fn a_change_is_logged_once_with_its_reason() {
         assert_eq!(health.status(Probe::Readiness), Status::Fail);
     }
     let lines = written.take();
-    let layer = r#" INFO palisade: "#;
+    let layer = " INFO palisade: ";
     let expected = [
         r#"Health changed layer="health" probe=readiness from=pass to=unknown"#,
         r#"Check changed layer="health" check=db probe=readiness from=unknown to=fail detail="connection refused""#,

@@ -24,6 +24,8 @@ pub(crate) struct Board {
     sequence: u64,
     statuses: [Status; 3],
     draining: bool,
+    /// Whether something was put on it that no report has.
+    is_new: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl Board {
             sequence: 0,
             statuses: [Status::Pass; 3],
             draining: false,
+            is_new: false,
         }
     }
 
@@ -115,6 +118,7 @@ impl Board {
         let New { name, probe, critical, source } = new;
         let (id, name) = (self.next, Arc::<str>::from(name));
         self.next += 1;
+        self.is_new = true;
         let status = source.look(now).map_or(Status::Unknown, |look| look.status);
         let mut item = Item { name, probe, critical, status, since: now, detail: None };
         let former = self.entries.iter_mut().find(|former| {
@@ -161,7 +165,7 @@ impl Board {
         let mut changes = Vec::new();
         let mut until = None;
         let before = self.entries.len();
-        let mut is_new = false;
+        let mut is_new = mem::take(&mut self.is_new);
         self.entries.retain_mut(|entry| {
             let item = &mut entry.item;
             // What has once started is not asked again.
@@ -221,3 +225,6 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
         _ => one.or(other),
     }
 }
+
+#[cfg(all(test, not(palisade_loom)))]
+mod tests;

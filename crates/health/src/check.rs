@@ -36,11 +36,16 @@ use crate::{Finding, standing::Standing, threshold::Threshold};
 /// use palisade_health::Check;
 /// use std::{io, time::Duration};
 ///
-/// async fn ping() -> io::Result<()> {
-///     Ok(())
+/// #[derive(Clone)]
+/// struct Pool;
+/// impl Pool {
+///     async fn ping(self) -> io::Result<()> {
+///         Ok(())
+///     }
 /// }
 ///
-/// let database = Check::new("database", ping).every(Duration::from_secs(5)).failures(2);
+/// let pool = Pool;
+/// let database = Check::new("database", move || pool.clone().ping()).every(Duration::from_secs(5));
 /// let disk = Check::new("disk", async || std::fs::metadata("/").map(drop)).critical();
 /// ```
 pub struct Check<F> {

@@ -2,7 +2,7 @@ use std::{pin::pin, time::Duration};
 
 use tokio::time::{self, Instant};
 
-use crate::{Exchange, Health, Phase, clock::now};
+use crate::{Exchange, Health, Phase, clock::now, log::LAYER};
 
 /// Leaving in good order.
 impl Health {
@@ -41,14 +41,18 @@ impl Health {
         let registry = &self.0;
         let now = now();
         let from = registry.clock.nanos(now).saturating_add(crate::clock::nanos(delay));
-        registry.gate.drain(from);
+        if registry.gate.drain(from) {
+            tracing::info!(target: "palisade", layer = LAYER, delay = ?delay, "Draining");
+        }
         registry.start();
         registry.evaluate(now);
     }
 
     /// Takes a [`drain`](Self::drain) back: requests are let in, and readiness is what it would be.
     pub fn resume(&self) {
-        self.0.gate.resume();
+        if self.0.gate.resume() {
+            tracing::info!(target: "palisade", layer = LAYER, "Drain taken back");
+        }
         self.0.evaluate(now());
     }
 

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 
 use crate::sync::{AtomicU64, Mutex, fence, lock};
 
+mod unused;
+
 /// The machine behind the drain; given the time in nanoseconds since whatever its owner likes.
 #[derive(Debug)]
 #[repr(align(128))]
@@ -66,13 +68,14 @@ impl Gate {
         })
     }
 
-    /// Lets an exchange in, unless nothing is let in any more. The time is only asked for while draining.
+    /// Lets an exchange in, unless nothing is let in any more. The time is only asked for while it drains
+    /// and does not refuse yet.
     #[inline]
     pub(crate) fn enter(&'static self, now: impl FnOnce() -> u64) -> Option<Exchange> {
         // Acquire, so that the clock is not read before this is counted.
         let before = self.word.fetch_add(ONE, Acquire);
         let exchange = Exchange(self);
-        if before & DRAINING != 0 && self.refuses(before, now()) {
+        if before & DRAINING != 0 && self.refuses(before, now) {
             // Counted out again, which wakes whoever took it for one in flight.
             return None;
         }
@@ -81,8 +84,12 @@ impl Gate {
 
     #[cold]
     #[inline(never)]
-    fn refuses(&self, word: u64, now: u64) -> bool {
-        word & REFUSING != 0 || (now >= self.refuse_from.load(Relaxed) && self.refuse(now))
+    fn refuses(&self, word: u64, now: impl FnOnce() -> u64) -> bool {
+        if word & REFUSING != 0 {
+            return true;
+        }
+        let now = now();
+        now >= self.refuse_from.load(Relaxed) && self.refuse(now)
     }
 
     /// Refuses from now on if it is time. Whoever was counted before this is waited for.
@@ -121,10 +128,11 @@ impl Gate {
         }
     }
 
-    /// Refuses from this moment on. If it drains already, the nearer moment counts.
-    pub(crate) fn drain(&self, refuse_from: u64) {
+    /// Refuses from this moment on. If it drains already, which is `false`, the nearer moment counts.
+    pub(crate) fn drain(&self, refuse_from: u64) -> bool {
         let marks = lock(&self.marks);
-        if self.word.load(Relaxed) & DRAINING == 0 {
+        let begins = self.word.load(Relaxed) & DRAINING == 0;
+        if begins {
             self.refuse_from.store(refuse_from, Relaxed);
         } else {
             self.refuse_from.fetch_min(refuse_from, Relaxed);
@@ -132,14 +140,16 @@ impl Gate {
         self.word.fetch_or(DRAINING, AcqRel);
         drop(marks);
         self.changed.notify_waiters();
+        begins
     }
 
-    /// Lets in again.
-    pub(crate) fn resume(&self) {
+    /// Lets in again. `false` if it did not drain.
+    pub(crate) fn resume(&self) -> bool {
         let marks = lock(&self.marks);
-        self.word.fetch_and(!(DRAINING | REFUSING | CLOSED), AcqRel);
+        let before = self.word.fetch_and(!(DRAINING | REFUSING | CLOSED), AcqRel);
         drop(marks);
         self.changed.notify_waiters();
+        before & DRAINING != 0
     }
 
     /// Waits no longer for what is in flight. Does nothing to one that does not drain.
@@ -221,29 +231,6 @@ impl palisade_core::Guard for Exchange {
 impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Exchange")
-    }
-}
-
-/// The gates that wait for an owner. Not on any request's path.
-mod unused {
-    use super::Gate;
-    use crate::sync::{Mutex, lock, shared};
-
-    shared! {
-        static UNUSED: Mutex<Vec<&'static Gate>> = Mutex::new(Vec::new());
-    }
-
-    pub(super) fn take() -> Option<&'static Gate> {
-        lock(&UNUSED).pop()
-    }
-
-    pub(super) fn put(gate: &'static Gate) {
-        lock(&UNUSED).push(gate);
-    }
-
-    #[cfg(all(test, palisade_loom))]
-    pub(super) fn len() -> usize {
-        lock(&UNUSED).len()
     }
 }
 

@@ -1,4 +1,125 @@
-//! Says honestly how a service is, and lets it leave in good order.
+//! Says honestly how a service is, and lets it leave in good order: the probes of Kubernetes, gRPC health,
+//! heartbeats of background tasks, and a shutdown that waits for what is in flight.
+//!
+//! [`Health`] is the registry. What it takes to be well is registered there, is looked at in the background,
+//! and comes to one [`Status`] for each [`Probe`]. A probe is answered from memory: no check ever runs for
+//! it, so that who asks often, or without leave, costs a database nothing.
+//!
+//! # What is asked, and what answers
+//!
+//! | [`Probe`] | asks | registered there | is up when |
+//! | --- | --- | --- | --- |
+//! | liveness | would a restart help? | [hearts](Liveness::pulse) | none has stopped |
+//! | readiness | is it to be sent traffic? | [checks](Readiness::check), [hearts](Readiness::pulse) | it has started, is alive, does not drain, and nothing critical fails |
+//! | startup | has it started? | [latches](Startup::latch), [checks](Startup::check) | each has been set, or has passed once |
+//!
+//! Liveness takes hearts and nothing else, by its type. Were it to depend on something that all instances
+//! share, all would be restarted while that is down (the Kubernetes documentation warns of
+//! cascading failures). For the same reason a check of readiness that fails [degrades](Check#degraded-or-critical) the
+//! service, and takes it out of service only if it is declared critical. An open circuit breaker is a
+//! [reading](Check::reading) that warns.
+//!
+//! What is not known is not up: before the first result of a critical check, or when its last one is too old,
+//! the service is not ready. A status is worked out anew when a result comes, and also when time alone may
+//! have changed it. A task of the registry's sees to the latter, and so does whoever asks, from the time of
+//! asking: a runtime whose tasks do not get on is told of honestly all the same.
+//!
+//! # Over HTTP and gRPC
+//!
+//! [`HealthLayer`] answers `GET` and `HEAD` of `/livez`, `/readyz` and `/startupz` with 200 or 503 and the
+//! status in a word, and the methods `Check`, `Watch` and `List` of `grpc.health.v1.Health`, without a gRPC
+//! library. It does so also while the service inside is not ready for anything. All else goes through, and
+//! is counted until its body is over, so that a [drain](Health::drain) knows when all is done; what comes after
+//! that has begun to refuse is answered 503 with `Retry-After`, over gRPC `UNAVAILABLE`, while probes go on
+//! being answered.
+//!
+//! It stands outermost: outside limits, which would refuse probes just when they matter, and outside of what
+//! asks who somebody is, which probes cannot say. What a load balancer asks is told in a word; who may see
+//! more, [you say](HealthLayer::with_details). On a port of its own it is a
+//! [service](HealthLayer::into_service).
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use palisade_health::{Health, HealthLayer};
+//! use tower::ServiceExt;
+//!
+//! # tokio_test::block_on(async {
+//! let health = Health::new();
+//! let app = Router::new().route("/", get(async || "hello")).layer(HealthLayer::new(&health));
+//! # let _: Router = app.clone();
+//! // axum's own 404 stands outside of a router's layers, so the fallback is inside, and probes need no route.
+//! let app = app.fallback_service(HealthLayer::new(&health).into_service());
+//! # use axum::{body::Body, http::Request};
+//! let probe = Request::get("/readyz").body(Body::empty()).unwrap();
+//! assert_eq!(app.oneshot(probe).await.unwrap().status(), 200);
+//! # });
+//! ```
+//!
+//! # What it costs
+//!
+//! [`Health::status`] is a clock read and a load, without a lock; [`Pulse::beat`] a clock read and a store;
+//! an exchange that a shutdown is to wait for a `fetch_add` and a `fetch_sub`, without an allocation. Checks
+//! and what becomes of them cost what they cost, in tasks of their own.
+//!
+//! # Example
+//!
+//! ```
+//! use palisade_health::{Check, Health, Heartbeat, Probe, Status};
+//! use std::time::Duration;
+//!
+//! # let rt = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+//! # rt.block_on(async {
+//! const SECOND: Duration = Duration::from_secs(1);
+//! let health = Health::new();
+//!
+//! let migrations = health.startup().latch("migrations");
+//! let broken = || std::future::ready(Err::<(), _>("connection refused"));
+//! health.readiness().check(Check::new("database", broken).every(5 * SECOND).failures(1));
+//! let pulse = health.liveness().pulse(Heartbeat::every("event loop", 30 * SECOND));
+//!
+//! assert_eq!(health.status(Probe::Startup), Status::Unknown);
+//! migrations.set();
+//! assert_eq!(health.status(Probe::Startup), Status::Pass);
+//!
+//! // It works without its database, though not well.
+//! tokio::time::sleep(SECOND).await;
+//! assert_eq!(health.status(Probe::Readiness), Status::Warn);
+//! let report = health.report();
+//! let database = report.of(Probe::Readiness).next().unwrap();
+//! assert_eq!(database.detail(), Some("connection refused"));
+//!
+//! // Without its heart it does not.
+//! pulse.beat();
+//! tokio::time::sleep(30 * SECOND).await;
+//! assert_eq!(health.status(Probe::Liveness), Status::Fail);
+//! # pulse.retire();
+//! # });
+//! ```
+//!
+//! # Leaving
+//!
+//! ```
+//! use palisade_health::{Health, Phase};
+//! use std::time::Duration;
+//!
+//! # let rt = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+//! # rt.block_on(async {
+//! let health = Health::new();
+//! // On SIGTERM: not ready at once, refusing after five seconds, and gone when nothing is in flight any more,
+//! // or after twenty-five.
+//! health.drain(Duration::from_secs(5));
+//! let left = health.drained_within(Duration::from_secs(25)).await;
+//! assert_eq!((left, health.phase()), (0, Phase::Drained));
+//! # });
+//! ```
+//!
+//! # Sources
+//!
+//! the [probes of Kubernetes][probes], from which the defaults of checks are;
+//! the [gRPC health checking protocol][grpc], gRFC A17 for what clients make of it and A90 for `List`.
+//!
+//! [probes]: https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
+//! [grpc]: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 
 mod answer;
 mod board;
@@ -14,6 +135,7 @@ mod handle;
 mod heart;
 mod latch;
 mod layer;
+mod log;
 mod not_found;
 mod pulse;
 mod registry;

@@ -18,9 +18,10 @@ use tokio::{
 
 use crate::{
     Check, Finding, Probe, Report, Status,
-    board::{Board, Change, New, Seen, Source},
+    board::{Board, New, Seen, Source},
     clock::{Clock, now},
     gate::Gate,
+    log::tell,
     runner::{Stopped, run, tick},
     services::Services,
     summary::Summary,
@@ -227,32 +228,3 @@ impl fmt::Debug for Registry {
             .finish_non_exhaustive()
     }
 }
-
-/// Tells of a change of state, once.
-fn tell(change: &Change) {
-    let Change { name, probe, from, to, detail } = change;
-    if let Some(name) = name {
-        tracing::info!(
-            target: "palisade",
-            layer = LAYER,
-            check = %name,
-            probe = %probe,
-            from = %from,
-            to = %to,
-            detail = detail.as_deref(),
-            "Check changed"
-        );
-    } else {
-        tracing::info!(
-            target: "palisade",
-            layer = LAYER,
-            probe = %probe,
-            from = %from,
-            to = %to,
-            "Health changed"
-        );
-    }
-}
-
-/// As it is called in the log.
-pub(crate) const LAYER: &str = "health";

@@ -9,7 +9,7 @@ use http::{Request, Response, Version};
 use http_body::Body;
 use palisade_core::{
     BodyRule, Head, Protocol, Reason, Rejection,
-    log::{self, RefusalLog},
+    log::{RefusalLog, admitted},
 };
 use tower_service::Service;
 
@@ -18,7 +18,7 @@ use crate::{
     call::Reading,
     clock::now,
     future::ResponseFuture,
-    registry::LAYER,
+    log::LAYER,
     settings::{Ask, Settings},
 };
 
@@ -102,7 +102,7 @@ where
         let Some(exchange) = self.health.enter() else {
             return self.refuse(head, request.version());
         };
-        log::admitted(LAYER);
+        admitted(LAYER);
         let rule = BodyRule::of(request.method());
         if ready {
             return ResponseFuture::called(self.inner.call(request), exchange, rule);

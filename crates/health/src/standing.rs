@@ -71,7 +71,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn standing(failures: u32) -> (Standing, Instant) {
-        let threshold = Threshold::new(NonZeroU32::new(failures).unwrap(), NonZeroU32::MIN);
+        let threshold =
+            Threshold::new(NonZeroU32::new(failures).expect("it is not zero"), NonZeroU32::MIN);
         (Standing::new(threshold, 30 * SECOND), crate::clock::now())
     }
 
@@ -115,7 +116,7 @@ mod tests {
         standing.found(().into(), now);
         let until = standing.look(now).until.expect("results age");
         assert_eq!(until, now + 30 * SECOND);
-        let almost = until - Duration::from_nanos(1);
+        let almost = until.checked_sub(Duration::from_nanos(1)).unwrap();
         assert_eq!(standing.look(almost).status, Status::Pass);
         let look = standing.look(until);
         assert_eq!((look.status, look.until), (Status::Unknown, None));

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn threshold(failures: u32, successes: u32) -> Threshold {
-        let number = |number| NonZeroU32::new(number).unwrap();
+        let number = |number| NonZeroU32::new(number).expect("it is not zero");
         Threshold::new(number(failures), number(successes))
     }
 

@@ -42,7 +42,7 @@ const STATUSES: [ServingStatus; 4] = [
 ];
 
 fn prefixed(flag: u8, length: usize, message: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(length).unwrap().to_be_bytes();
+    let length = u32::try_from(length).expect("it is short").to_be_bytes();
     [&[flag][..], &length, message].concat()
 }
 
@@ -141,7 +141,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     let field = (1..4_u8, 0..8_u8, any::<Vec<u8>>())
         .prop_map(|(number, layout, value)| [vec![number << 3 | layout], value].concat());
     let string = (1..3_u8, "[a-zA-Z.é]{0,20}").prop_map(|(number, name)| {
-        let length = u8::try_from(name.len()).unwrap();
+        let length = u8::try_from(name.len()).expect("it is short");
         [&[number << 3 | 2, length], name.as_bytes()].concat()
     });
     let varint = proptest::collection::vec(select(&[0x80_u8, 0xff, 0, 1, 2][..]), 1..12);

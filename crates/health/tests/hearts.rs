@@ -1,0 +1,238 @@
+//! Heartbeats and latches, as a probe sees them. Time is paused.
+#![cfg(not(palisade_loom))]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::time::Duration;
+
+use palisade_health::{Check, Health, Heartbeat, Probe, Status};
+use tokio::{
+    runtime::{Builder, Handle},
+    task::yield_now,
+    time::{Instant, sleep, timeout},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn all(health: &Health) -> [Status; 3] {
+    Probe::ALL.map(|probe| health.status(probe))
+}
+
+fn detail(health: &Health, name: &str) -> Option<String> {
+    let report = health.report();
+    let item = report.items().iter().find(|item| item.name() == name).unwrap();
+    item.detail().map(str::to_owned)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heart_of_liveness_that_stops_takes_readiness_along() {
+    let health = Health::new();
+    let pulse = health.liveness().pulse(Heartbeat::every("loop", 10 * SECOND));
+    for _ in 0..10 {
+        sleep(5 * SECOND).await;
+        pulse.beat();
+        assert_eq!(all(&health), [Status::Pass; 3]);
+    }
+    sleep(10 * SECOND).await;
+    assert_eq!(all(&health), [Status::Fail, Status::Fail, Status::Pass]);
+    assert_eq!(detail(&health, "loop").as_deref(), Some("no beat for 10s"));
+    pulse.beat();
+    sleep(SECOND).await;
+    assert_eq!(all(&health), [Status::Pass; 3]);
+    pulse.retire();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heart_of_readiness_degrades_unless_it_is_critical() {
+    let health = Health::new();
+    let plain = health.readiness().pulse(Heartbeat::every("plain", 10 * SECOND));
+    sleep(10 * SECOND).await;
+    assert_eq!(all(&health), [Status::Pass, Status::Warn, Status::Pass]);
+    let critical = health.readiness().pulse(Heartbeat::every("critical", 10 * SECOND).critical());
+    sleep(10 * SECOND).await;
+    assert_eq!(all(&health), [Status::Pass, Status::Fail, Status::Pass]);
+    plain.retire();
+    critical.retire();
+    assert_eq!((all(&health), health.report().items().len()), ([Status::Pass; 3], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_takes_too_long_fails_and_idle_is_well() {
+    let health = Health::new();
+    let mut pulse = health.readiness().pulse(Heartbeat::busy("mailer", 10 * SECOND));
+    sleep(1000 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Pass);
+    let unit = pulse.work();
+    sleep(9 * SECOND).await;
+    unit.beat();
+    sleep(9 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Pass);
+    sleep(SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Warn);
+    drop(unit);
+    sleep(SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Pass);
+    pulse.retire();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_is_behind_must_get_on() {
+    let health = Health::new();
+    let mut pulse = health.readiness().pulse(Heartbeat::busy("consumer", 10 * SECOND));
+    pulse.progress(7, 0);
+    sleep(1000 * SECOND).await;
+    // What has come just now was not there before.
+    pulse.progress(7, 3);
+    sleep(6 * SECOND).await;
+    pulse.progress(8, 2);
+    sleep(6 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Pass);
+    pulse.progress(8, 5);
+    sleep(4 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Warn);
+    assert_eq!(detail(&health, "consumer").as_deref(), Some("no progress for 10s"));
+    pulse.progress(9, 4);
+    sleep(SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Pass);
+    pulse.retire();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_dies_is_a_failure_at_once_and_its_successor_takes_its_place() {
+    let health = Health::new();
+    let heartbeat = Heartbeat::every("worker", 1000 * SECOND).critical();
+    let mut news = health.subscribe();
+    for (how, told) in [("drop", "its owner is gone"), ("panic", "its owner has panicked")] {
+        let pulse = health.readiness().pulse(heartbeat.clone());
+        assert_eq!((all(&health), health.report().items().len()), ([Status::Pass; 3], 1));
+        let task = tokio::spawn(async move {
+            pulse.beat();
+            assert!(how != "panic", "as it was told");
+        });
+        news.mark_unchanged();
+        assert_eq!(task.await.is_err(), how == "panic");
+        assert!(news.has_changed().unwrap());
+        assert_eq!(health.status(Probe::Readiness), Status::Fail);
+        assert_eq!(detail(&health, "worker").as_deref(), Some(told));
+    }
+    let aborted = health.readiness().pulse(heartbeat.clone());
+    let task = tokio::spawn(async move {
+        sleep(1000 * SECOND).await;
+        drop(aborted);
+    });
+    yield_now().await;
+    assert_eq!(health.status(Probe::Readiness), Status::Pass);
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(health.status(Probe::Readiness), Status::Fail);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_workers_of_one_name_are_two() {
+    let health = Health::new();
+    let [one, other] = [(); 2]
+        .map(|()| health.readiness().pulse(Heartbeat::every("worker", 10 * SECOND).critical()));
+    sleep(6 * SECOND).await;
+    one.beat();
+    sleep(6 * SECOND).await;
+    assert_eq!((health.status(Probe::Readiness), health.report().items().len()), (Status::Fail, 2));
+    one.retire();
+    other.beat();
+    sleep(SECOND).await;
+    assert_eq!((health.status(Probe::Readiness), health.report().items().len()), (Status::Pass, 1));
+    other.retire();
+}
+
+/// Registered outside a runtime, so that no task of ours looks.
+#[test]
+fn who_asks_sees_a_missed_beat_though_no_task_gets_on() {
+    let health = Health::new();
+    let pulse = health.liveness().pulse(Heartbeat::every("loop", 10 * SECOND));
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        pulse.beat();
+        sleep(9 * SECOND).await;
+        assert_eq!(all(&health), [Status::Pass; 3]);
+        sleep(SECOND).await;
+        assert_eq!(all(&health), [Status::Fail, Status::Fail, Status::Pass]);
+        assert_eq!(detail(&health, "loop").as_deref(), Some("no beat for 10s"));
+        pulse.beat();
+        sleep(SECOND).await;
+        assert_eq!(health.report().status(Probe::Liveness), Status::Pass);
+        assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+    });
+    pulse.retire();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heart_that_stops_is_told_of_to_the_millisecond() {
+    let health = Health::new();
+    let mut news = health.subscribe();
+    let slow = health.readiness().pulse(Heartbeat::every("slow loop", 1000 * SECOND));
+    // By now the ticker waits for that one, and is to be told of another that is sooner.
+    yield_now().await;
+    let pulse = health.readiness().pulse(Heartbeat::every("loop", 10 * SECOND));
+    news.mark_unchanged();
+    let began = Instant::now();
+    timeout(2000 * SECOND, news.changed()).await.unwrap().unwrap();
+    let after = began.elapsed();
+    assert!(after >= 10 * SECOND && after <= 10 * SECOND + Duration::from_millis(2), "{after:?}");
+    pulse.retire();
+    slow.retire();
+}
+
+/// What was made before anybody told what it takes is up, and so is one of whom nothing is asked.
+#[tokio::test(start_paused = true)]
+async fn who_needs_nothing_is_well() {
+    assert_eq!(all(&Health::new()), [Status::Pass; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_has_started_when_each_latch_is_set_and_each_check_has_passed_once() {
+    let health = Health::new();
+    let [migrations, cache] = ["migrations", "cache"].map(|name| health.startup().latch(name));
+    let mut looks = 0;
+    let passes_third = Check::new("third", move || {
+        looks += 1;
+        assert!(looks < 4, "it is never asked again");
+        std::future::ready(if looks < 3 { Err("not yet") } else { Ok(()) })
+    });
+    health.startup().check(passes_third.every(5 * SECOND).failures(1));
+    assert_eq!(all(&health), [Status::Pass, Status::Unknown, Status::Unknown]);
+    migrations.set();
+    yield_now().await;
+    sleep(SECOND).await;
+    assert_eq!(all(&health), [Status::Pass, Status::Fail, Status::Fail]);
+    assert_eq!(detail(&health, "third").as_deref(), Some("not yet"));
+    sleep(11 * SECOND).await;
+    assert_eq!(all(&health), [Status::Pass, Status::Unknown, Status::Unknown]);
+    assert_eq!(detail(&health, "cache").as_deref(), Some("it is not set yet"));
+    cache.set();
+    assert_eq!(all(&health), [Status::Pass; 3]);
+    sleep(10_000 * SECOND).await;
+    assert_eq!(all(&health), [Status::Pass; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_latch_that_is_dropped_keeps_it_down_until_there_is_another() {
+    let health = Health::new();
+    drop(health.startup().latch("migrations"));
+    assert_eq!(all(&health), [Status::Pass, Status::Fail, Status::Fail]);
+    let told = detail(&health, "migrations");
+    assert_eq!(told.as_deref(), Some("it was dropped before it was set"));
+    let again = health.startup().latch("migrations");
+    assert_eq!(health.status(Probe::Startup), Status::Unknown);
+    again.set();
+    assert_eq!((all(&health), health.report().items().len()), ([Status::Pass; 3], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_outlives_the_registry_does_no_harm() {
+    let health = Health::new();
+    let mut pulse = health.readiness().pulse(Heartbeat::busy("worker", SECOND));
+    let latch = health.startup().latch("latch");
+    let service = health.service("pkg.Service");
+    drop((service, health));
+    drop(pulse.work());
+    pulse.beat();
+    latch.set();
+}

@@ -1,5 +1,8 @@
 //! Tries again what failed, where that is safe, and never so often that it makes things worse.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "until a body that is kept reserves its bytes"))]
+#[cfg_attr(any(not(test), palisade_loom), expect(dead_code, reason = "until there is a layer"))]
 mod allowance;
+mod replay;
 mod sync;
+
+pub use replay::{Backup, ReplayBody};

@@ -96,9 +96,7 @@ impl<B: Body> ReplayBody<B> {
         let shared = Arc::new(Shared::new(hint.exact(), kept, worthwhile));
         let source = Source::Reading(Box::pin(body));
         let lent = Lent { source, frames: 0, bytes: 0 };
-        let mut first = Self::lent(lent, Arc::clone(&shared));
-        first.keeping = worthwhile;
-        (first, Backup { shared })
+        (Self::lent(lent, Arc::clone(&shared)), Backup { shared })
     }
 }
 

@@ -111,7 +111,6 @@ impl<B> Shared<B> {
     /// The copy that read the original is dropped.
     pub(super) fn give_back(&self, source: Source<B>) {
         let mut state = lock(&self.state);
-        state.passed = state.kept.len();
         if matches!(state.next, Next::Later) && matches!(source, Source::Reading(_) | Source::Ended)
         {
             state.next = Next::Now(source);

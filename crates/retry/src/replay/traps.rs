@@ -2,7 +2,7 @@
 
 use std::{
     marker::PhantomPinned,
-    sync::{Mutex, mpsc},
+    sync::{OnceLock, mpsc},
     time::Duration,
 };
 
@@ -212,44 +212,85 @@ fn a_body_that_may_not_be_moved_can_be_sent_again() {
     assert_eq!(rest(&mut second), [Seen::Frame(Data(3)), Seen::Frame(Trailers), Seen::End]);
 }
 
-/// Whoever owns a frame's memory may look at the body while that is freed.
+/// Looks at what the copy and the backup share whenever it is dropped, as whoever owns a frame's memory
+/// or the body may.
+struct Looks(Arc<OnceLock<Arc<Shared<Frames>>>>, Vec<u8>);
+
+impl AsRef<[u8]> for Looks {
+    fn as_ref(&self) -> &[u8] {
+        &self.1
+    }
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.get() {
+            shared.is_given_up();
+        }
+    }
+}
+
+struct Frames(Vec<Bytes>, #[allow(dead_code, reason = "it is dropped")] Looks);
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    /// It fails when there is no more.
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = self.0.pop().map(Frame::data);
+        Poll::Ready(Some(frame.ok_or_else(|| "out of ink".into())))
+    }
+}
+
 #[test]
 fn no_code_of_others_runs_under_the_lock() {
-    struct Looks(Arc<Mutex<Option<Backup<Frames>>>>, Vec<u8>);
-    impl AsRef<[u8]> for Looks {
-        fn as_ref(&self) -> &[u8] {
-            &self.1
-        }
+    type Ends = (ReplayBody<Frames>, Backup<Frames>);
+    let cases: [(&str, fn(Ends)); 6] = [
+        ("over the bound", |(mut copy, backup)| {
+            for _ in 0..3 {
+                see(&mut copy);
+            }
+            assert!(backup.is_lost());
+        }),
+        ("failed", |(mut copy, _backup)| {
+            copy.source = Source::Reading(Box::pin(Frames(vec![], Looks(Arc::default(), vec![]))));
+            assert_eq!(see(&mut copy), Seen::Error);
+        }),
+        ("committed", |(_copy, backup)| drop(backup)),
+        ("cut off and committed", |(copy, backup)| {
+            drop(copy);
+            drop(backup);
+        }),
+        ("committed and cut off", |(copy, backup)| {
+            drop(backup);
+            drop(copy);
+        }),
+        ("repeated and committed", |(copy, mut backup)| {
+            drop(copy);
+            let mut copy = backup.next().unwrap();
+            drop(backup);
+            assert_eq!(see(&mut copy), Seen::Frame(Data(LARGE)));
+        }),
+    ];
+    for (case, run) in cases {
+        let (done, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            let slot = Arc::new(OnceLock::new());
+            let looks = || Looks(Arc::clone(&slot), content(LARGE));
+            let frames = (0..3).map(|_| Bytes::from_owner(looks())).collect();
+            let (mut copy, backup) = ReplayBody::new(Frames(frames, looks()), 2 * LARGE);
+            assert!(slot.set(Arc::clone(&copy.shared)).is_ok());
+            see(&mut copy);
+            run((copy, backup));
+            done.send(()).unwrap();
+        });
+        assert!(
+            end.recv_timeout(Duration::from_secs(5)).is_ok(),
+            "{case}: deadlock, or it panicked"
+        );
     }
-    impl Drop for Looks {
-        fn drop(&mut self) {
-            let backup = self.0.lock().unwrap();
-            assert!(backup.as_ref().is_none_or(Backup::is_lost));
-        }
-    }
-    struct Frames(Vec<Bytes>);
-    impl Body for Frames {
-        type Data = Bytes;
-        type Error = BoxError;
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-            Poll::Ready(self.0.pop().map(|data| Ok(Frame::data(data))))
-        }
-    }
-    let (done, end) = mpsc::channel();
-    std::thread::spawn(move || {
-        let slot = Arc::new(Mutex::new(None));
-        let looks = || Bytes::from_owner(Looks(Arc::clone(&slot), content(LARGE)));
-        let frames = Frames((0..3).map(|_| looks()).collect());
-        let (mut copy, backup) = ReplayBody::new(frames, 2 * LARGE);
-        *slot.lock().unwrap() = Some(backup);
-        for _ in 0..3 {
-            see(&mut copy); // the third is over the bound
-        }
-        assert!(slot.lock().unwrap().take().is_some_and(|backup| backup.is_lost()));
-        done.send(()).unwrap();
-    });
-    assert!(end.recv_timeout(Duration::from_secs(5)).is_ok(), "deadlock, or it panicked");
 }

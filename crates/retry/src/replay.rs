@@ -44,8 +44,9 @@ mod shared;
 ///
 /// # What it costs
 ///
-/// Two allocations when it is made. For each frame, while there is a [`Backup`], a lock that is contended
-/// only at the moment the backup is dropped, and a copy of its data up to 1 KiB; longer data are shared.
+/// Two allocations when it is made, and one for the list of frames. For each frame, while there is a
+/// [`Backup`], a lock that nobody takes but the backup when it is asked or dropped, and a copy of its data
+/// up to 1 KiB; longer data are shared.
 ///
 /// # What is bounded
 ///

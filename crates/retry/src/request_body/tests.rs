@@ -43,7 +43,7 @@ fn an_error_that_passes_is_still_what_it_was() {
 }
 
 #[tokio::test]
-async fn a_copy_is_the_copys() {
+async fn a_copy_that_repeats_is_what_it_repeats() {
     let (first, mut backup) = ReplayBody::new(soup(), 100);
     let first = RetryBody::replay(first);
     assert_eq!(size(&first), (false, Some(4)));

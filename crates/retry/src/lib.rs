@@ -2,4 +2,7 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "until a body that is kept reserves its bytes"))]
 mod allowance;
+mod budget;
 mod sync;
+
+pub use budget::{Budget, InvalidBudget, Token};

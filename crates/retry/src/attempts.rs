@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    const STAMP: HeaderName = HeaderName::from_static("x-attempt");
+    static STAMP: HeaderName = HeaderName::from_static("x-attempt");
 
     #[test]
     fn a_retry_is_known_by_its_extension_and_by_its_header() {

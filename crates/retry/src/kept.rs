@@ -44,7 +44,9 @@ impl<B: Body<Data = Bytes>> Kept<B> {
         Poll::Ready(match self.read.back() {
             None => First::End(None),
             Some(Err(_)) => First::Failed,
-            Some(Ok(frame)) => frame.trailers_ref().map_or(First::Data, |trailers| First::End(Some(trailers))),
+            Some(Ok(frame)) => {
+                frame.trailers_ref().map_or(First::Data, |trailers| First::End(Some(trailers)))
+            }
         })
     }
 
@@ -59,7 +61,11 @@ impl<B: Body<Data = Bytes>> Kept<B> {
     }
 
     fn data(&self) -> u64 {
-        self.read.iter().filter_map(|read| read.as_ref().ok()?.data_ref()).map(|data| data.len() as u64).sum()
+        self.read
+            .iter()
+            .filter_map(|read| read.as_ref().ok()?.data_ref())
+            .map(|data| data.len() as u64)
+            .sum()
     }
 
     /// Reads a frame, or the end, after all that was read before.
@@ -93,7 +99,8 @@ impl<B: Body<Data = Bytes>> Kept<B> {
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         let read = self.data();
-        let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), |rest| rest.size_hint());
+        let rest =
+            self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), |rest| rest.size_hint());
         let mut hint = SizeHint::new();
         if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
             hint.set_upper(upper);
@@ -105,7 +112,10 @@ impl<B: Body<Data = Bytes>> Kept<B> {
 
 impl<B: Body> fmt::Debug for Kept<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").field("read", &self.read.len()).field("over", &self.rest.is_none()).finish()
+        f.debug_struct("Kept")
+            .field("read", &self.read.len())
+            .field("over", &self.rest.is_none())
+            .finish()
     }
 }
 

@@ -48,10 +48,7 @@ impl<C, W> RetryLayer<C, W> {
     /// }
     /// ```
     #[must_use]
-    pub fn with_body<B>(
-        self,
-        wrap: fn(RetryBody<B>) -> B,
-    ) -> RetryLayer<C, fn(RetryBody<B>) -> B> {
+    pub fn with_body<B>(self, wrap: fn(RetryBody<B>) -> B) -> RetryLayer<C, fn(RetryBody<B>) -> B> {
         RetryLayer { shared: self.shared, carry: wrap }
     }
 
@@ -79,6 +76,8 @@ impl<C, W: Clone> Clone for RetryLayer<C, W> {
 
 impl<C, W> fmt::Debug for RetryLayer<C, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryLayer").field("terms", &self.shared.common.terms).finish_non_exhaustive()
+        f.debug_struct("RetryLayer")
+            .field("terms", &self.shared.common.terms)
+            .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,8 @@ impl Methods {
         self,
         methods: impl IntoIterator<Item = M>,
     ) -> Result<Self, InvalidMethod> {
-        let mut names: Vec<Box<str>> = self.0.iter().flat_map(|names| names.iter().cloned()).collect();
+        let mut names: Vec<Box<str>> =
+            self.0.iter().flat_map(|names| names.iter().cloned()).collect();
         for method in methods {
             names.push(name(method.as_ref())?.into());
         }
@@ -83,12 +84,20 @@ mod tests {
     fn methods_and_whole_services_are_found_by_the_path() {
         let methods = Methods::new().with(["/menu.Menu/Today", "shop.v1.Search"]).unwrap();
         let methods = methods.with(["Plain/Get"]).unwrap();
-        for path in ["/menu.Menu/Today", "/shop.v1.Search/Find", "/shop.v1.Search/Next", "/Plain/Get"] {
+        for path in
+            ["/menu.Menu/Today", "/shop.v1.Search/Find", "/shop.v1.Search/Next", "/Plain/Get"]
+        {
             assert!(methods.contains(path), "{path}");
         }
-        for path in
-            ["/menu.Menu/Order", "/menu.Menu/Today/", "menu.Menu/Today", "/shop.v1.SearchX/Find", "/Plain", "", "/"]
-        {
+        for path in [
+            "/menu.Menu/Order",
+            "/menu.Menu/Today/",
+            "menu.Menu/Today",
+            "/shop.v1.SearchX/Find",
+            "/Plain",
+            "",
+            "/",
+        ] {
             assert!(!methods.contains(path), "{path}");
         }
         assert!(!Methods::new().contains("/menu.Menu/Today"));
@@ -96,7 +105,17 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_told() {
-        for text in ["", "/", "menu.Menu/", "menu..Menu/Today", "a/b/c", "/menu.Menu/To day", "1a/B", "menu.Menu/a.b", "*"] {
+        for text in [
+            "",
+            "/",
+            "menu.Menu/",
+            "menu..Menu/Today",
+            "a/b/c",
+            "/menu.Menu/To day",
+            "1a/B",
+            "menu.Menu/a.b",
+            "*",
+        ] {
             let error = Methods::new().with([text]).unwrap_err();
             assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
             assert!(error.to_string().contains("package.Service/Method"), "{error}");

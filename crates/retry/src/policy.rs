@@ -105,7 +105,10 @@ impl<C> RetryPolicy<C> {
     /// When it is 0.
     #[must_use]
     pub fn max_attempts(self, attempts: u32) -> Self {
-        assert!(attempts > 0, "max_attempts counts the first attempt too and must be at least 1, not 0");
+        assert!(
+            attempts > 0,
+            "max_attempts counts the first attempt too and must be at least 1, not 0"
+        );
         self.with(|terms| terms.max_attempts = attempts)
     }
 

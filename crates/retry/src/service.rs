@@ -61,7 +61,8 @@ where
 {
     type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, Retrying<S, C, W, B, C::Call>, ResBody, S::Error, C::Eos>;
+    type Future =
+        ResponseFuture<S::Future, Retrying<S, C, W, B, C::Call>, ResBody, S::Error, C::Eos>;
 
     /// Ready when the inner service is.
     #[inline]
@@ -80,7 +81,9 @@ where
             || request.body().size_hint().lower() > terms.max_body as u64;
         if is_once {
             let carry = &self.carry;
-            return ResponseFuture::untouched(self.inner.call(request.map(|body| carry.pass(body))));
+            return ResponseFuture::untouched(
+                self.inner.call(request.map(|body| carry.pass(body))),
+            );
         }
         self.call_with_backup(request, eligible)
     }

@@ -6,13 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use palisade_core::{Deadline, Jitter, Backoff, RetryHint, Rng};
+use palisade_core::{Backoff, Deadline, Jitter, RetryHint, Rng};
 
 use crate::{
     RetryPolicy, Token,
     allowance::Allowance,
     counters::{Counters, Fate},
     policy::Terms,
+    told,
 };
 
 /// What all requests of a layer share.
@@ -81,7 +82,12 @@ impl Common {
             return Err(Fate::TooLate);
         }
         // Last, so that it is asked for nothing that is not done.
-        let token = terms.budget.take(now).ok_or(Fate::Refused)?;
+        let Some(token) = terms.budget.take(now) else {
+            if let Some(refused) = terms.budget.untold(now) {
+                told::refused(refused);
+            }
+            return Err(Fate::Refused);
+        };
         Ok(Again { delay, token })
     }
 
@@ -93,7 +99,8 @@ impl Common {
         if asked.is_zero() {
             return delay;
         }
-        let spread = Backoff::new(asked, asked.saturating_add(asked / 2)).with_jitter(Jitter::Upward);
+        let spread =
+            Backoff::new(asked, asked.saturating_add(asked / 2)).with_jitter(Jitter::Upward);
         delay.max(spread.delay(0, &mut rng).max(asked))
     }
 }

@@ -65,10 +65,9 @@ impl<E: 'static> Classify<E> for TransientClassifier {
     }
 
     fn error(&self, error: &E) -> Outcome {
-        rejection(error).and_then(Finding::of_rejection).map_or_else(
-            || AutoClassifier.error(error),
-            |finding| finding.outcome,
-        )
+        rejection(error)
+            .and_then(Finding::of_rejection)
+            .map_or_else(|| AutoClassifier.error(error), |finding| finding.outcome)
     }
 }
 

@@ -42,7 +42,8 @@ fn a_tunnel_is_never_tried_again_whatever_is_said_of_it() {
     let always = || Rule::http().by(|_| Eligible::Always);
     for rule in [Rule::http(), Rule::grpc(), always()] {
         assert_eq!(of(&rule, Request::connect("example:443")), Eligible::Never);
-        let upgrade = Request::get("/chat").header("connection", "upgrade").header("upgrade", "websocket");
+        let upgrade =
+            Request::get("/chat").header("connection", "upgrade").header("upgrade", "websocket");
         assert_eq!(of(&rule, upgrade), Eligible::Never);
     }
 }

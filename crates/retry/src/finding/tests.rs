@@ -38,7 +38,9 @@ fn a_refusal_by_a_layer_inside_may_be_tried_again_if_it_can_change() {
         let rejection = Rejection::new(Reason::new("test"), status).with_sent(sent);
         Finding::of_rejection(&rejection.with_retry_after(SECOND)).map(|finding| finding.outcome)
     };
-    for status in [429, 502, 503, 504].map(|status| StatusCode::from_u16(status).unwrap_or_default()) {
+    for status in
+        [429, 502, 503, 504].map(|status| StatusCode::from_u16(status).unwrap_or_default())
+    {
         assert_eq!(of(status, Sent::No), Some(Outcome::NotSent), "{status}");
     }
     for status in [StatusCode::BAD_REQUEST, StatusCode::FORBIDDEN, StatusCode::REQUEST_TIMEOUT] {

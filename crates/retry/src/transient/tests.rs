@@ -9,7 +9,11 @@ use super::*;
 
 const JUDGE: &TransientClassifier = &TransientClassifier;
 
-fn head(content_type: &str, status: u16, headers: &[(&'static str, &str)]) -> Verdict<TransientEnd> {
+fn head(
+    content_type: &str,
+    status: u16,
+    headers: &[(&'static str, &str)],
+) -> Verdict<TransientEnd> {
     let request = Request::post("/").header("content-type", content_type).body(()).unwrap();
     let mut response = Response::builder().status(status);
     for &(name, value) in headers {
@@ -45,7 +49,9 @@ fn over_grpc_unavailable_is_and_resource_exhausted_where_the_service_says_when()
         let code_text = code.to_string();
         let told = head("application/grpc", 200, &[("grpc-status", &code_text)]);
         assert_eq!(told, Verdict::Now(expected), "{code}");
-        for (pushback, then) in [("20", pushed), ("-1", Outcome::Ignored), ("soon", Outcome::Ignored)] {
+        for (pushback, then) in
+            [("20", pushed), ("-1", Outcome::Ignored), ("soon", Outcome::Ignored)]
+        {
             let expected = if code == 8 { then } else { expected };
             let headers = [("grpc-status", &*code_text), ("grpc-retry-pushback-ms", pushback)];
             let told = head("application/grpc", 200, &headers);
@@ -56,9 +62,12 @@ fn over_grpc_unavailable_is_and_resource_exhausted_where_the_service_says_when()
 
 #[test]
 fn a_proxy_that_speaks_no_grpc_is_understood() {
-    for (status, expected) in
-        [(429, Outcome::Failure), (503, Outcome::Failure), (500, Outcome::Ignored), (404, Outcome::Ignored)]
-    {
+    for (status, expected) in [
+        (429, Outcome::Failure),
+        (503, Outcome::Failure),
+        (500, Outcome::Ignored),
+        (404, Outcome::Ignored),
+    ] {
         assert_eq!(head("application/grpc", status, &[]), Verdict::Now(expected), "{status}");
     }
 }
@@ -66,7 +75,9 @@ fn a_proxy_that_speaks_no_grpc_is_understood() {
 #[test]
 fn a_status_in_the_trailers_decides() {
     let Verdict::AtEnd(end) = head("application/grpc", 200, &[]) else { panic!("it is not over") };
-    for (code, expected) in [("0", Outcome::Success), ("14", Outcome::Failure), ("13", Outcome::Ignored)] {
+    for (code, expected) in
+        [("0", Outcome::Success), ("14", Outcome::Failure), ("13", Outcome::Ignored)]
+    {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", code.parse().unwrap());
         assert_eq!(end.end(End::Complete { trailers: Some(&trailers) }), expected, "{code}");

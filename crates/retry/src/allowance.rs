@@ -48,11 +48,6 @@ impl Allowance {
     pub(crate) fn in_use(&self) -> usize {
         self.in_use.load(Relaxed)
     }
-
-    /// How many may be.
-    pub(crate) fn max(&self) -> usize {
-        self.max
-    }
 }
 
 #[cfg(all(test, palisade_loom))]

@@ -34,17 +34,17 @@ impl<B: Body> ResponseBody<B> {
         Self { source: Source::Inner(body), retry: None }
     }
 
-    pub(crate) fn kept(kept: Box<Kept<B>>) -> Self {
-        Self { source: Source::Kept(kept), retry: None }
+    pub(crate) fn kept(kept: Kept<B>) -> Self {
+        Self { source: Source::Kept(Box::new(kept)), retry: None }
     }
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// The same body, which can be read from and moved on.
-    pub(crate) fn into_kept(self) -> Box<Kept<B>> {
+    pub(crate) fn into_kept(self) -> Kept<B> {
         match self.source {
-            Source::Inner(body) => Box::new(Kept::new(body)),
-            Source::Kept(kept) => kept,
+            Source::Inner(body) => Kept::new(body),
+            Source::Kept(kept) => *kept,
         }
     }
 

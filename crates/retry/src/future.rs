@@ -62,7 +62,7 @@ enum State<F, R: Body, E, T> {
 
 struct Begun<R: Body, T> {
     parts: Parts,
-    body: Box<Kept<R>>,
+    body: Kept<R>,
     end: T,
     peek: Peek,
 }

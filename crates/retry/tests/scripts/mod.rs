@@ -20,7 +20,7 @@ use tower::Service;
 
 /// What one attempt comes to.
 #[derive(Clone, Debug)]
-pub enum Say {
+pub(crate) enum Say {
     /// This status, with these headers.
     Status(u16, &'static [(&'static str, &'static str)]),
     /// An error of this kind.
@@ -29,16 +29,16 @@ pub enum Say {
     Refusal(StatusCode, Sent, Option<Duration>),
 }
 
-pub const OK: Say = Say::Status(200, &[]);
-pub const DOWN: Say = Say::Status(503, &[]);
-pub const REFUSED: Say = Say::Error(io::ErrorKind::ConnectionRefused);
-pub const RESET: Say = Say::Error(io::ErrorKind::ConnectionReset);
+pub(crate) const OK: Say = Say::Status(200, &[]);
+pub(crate) const DOWN: Say = Say::Status(503, &[]);
+pub(crate) const REFUSED: Say = Say::Error(io::ErrorKind::ConnectionRefused);
+pub(crate) const RESET: Say = Say::Error(io::ErrorKind::ConnectionReset);
 
-pub const REASON: Reason = Reason::new("as-scripted");
+pub(crate) const REASON: Reason = Reason::new("as-scripted");
 
 /// Clones share the script. Over its end it says the last line again.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub(crate) struct Script {
     shared: Arc<Mutex<Shared>>,
     ready: bool,
 }
@@ -52,35 +52,35 @@ struct Shared {
 
 /// How it was called.
 #[derive(Clone, Debug)]
-pub struct Call {
-    pub at: Instant,
-    pub parts: Parts,
+pub(crate) struct Call {
+    pub(crate) at: Instant,
+    pub(crate) parts: Parts,
     /// `None` if it failed.
-    pub body: Option<Bytes>,
+    pub(crate) body: Option<Bytes>,
 }
 
 impl Script {
-    pub fn new(lines: impl IntoIterator<Item = Say>) -> Self {
+    pub(crate) fn new(lines: impl IntoIterator<Item = Say>) -> Self {
         let shared = Shared { lines: lines.into_iter().collect(), ..Shared::default() };
         Self { shared: Arc::new(Mutex::new(shared)), ready: false }
     }
 
     /// Whether it is ready when it is asked, for the first times; then it is.
-    pub fn with_ready(self, ready: impl IntoIterator<Item = bool>) -> Self {
+    pub(crate) fn with_ready(self, ready: impl IntoIterator<Item = bool>) -> Self {
         self.shared.lock().unwrap().not_ready = ready.into_iter().map(|ready| !ready).collect();
         self
     }
 
-    pub fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         self.shared.lock().unwrap().calls.clone()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.calls().len()
     }
 
     /// The times between one call and the next.
-    pub fn waits(&self) -> Vec<Duration> {
+    pub(crate) fn waits(&self) -> Vec<Duration> {
         self.calls().windows(2).map(|pair| pair[1].at - pair[0].at).collect()
     }
 }
@@ -108,7 +108,7 @@ where
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let protocol = Protocol::by(&parts.method, parts.headers.get("content-type"));
-            let body = body.collect().await.ok().map(|body| body.to_bytes());
+            let body = body.collect().await.ok().map(http_body_util::Collected::to_bytes);
             let mut shared = shared.lock().unwrap();
             shared.calls.push(Call { at, parts, body });
             let line = match shared.lines.len() {
@@ -137,19 +137,19 @@ where
     }
 }
 
-pub fn get() -> Request<Full<Bytes>> {
+pub(crate) fn get() -> Request<Full<Bytes>> {
     Request::get("/").body(Full::default()).unwrap()
 }
 
-pub fn put(body: &'static str) -> Request<Full<Bytes>> {
+pub(crate) fn put(body: &'static str) -> Request<Full<Bytes>> {
     Request::put("/").body(Full::from(body)).unwrap()
 }
 
-pub fn post(body: &'static str) -> Request<Full<Bytes>> {
+pub(crate) fn post(body: &'static str) -> Request<Full<Bytes>> {
     Request::post("/").body(Full::from(body)).unwrap()
 }
 
-pub fn grpc(path: &str) -> Request<Full<Bytes>> {
+pub(crate) fn grpc(path: &str) -> Request<Full<Bytes>> {
     let call = Request::post(path).header("content-type", "application/grpc");
     call.body(Full::from("message")).unwrap()
 }

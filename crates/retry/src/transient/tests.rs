@@ -28,7 +28,7 @@ fn head(
 fn over_http_four_statuses_are_worth_another_attempt() {
     for status in 100..=599 {
         let expected = match status {
-            502 | 503 | 504 => Outcome::Failure,
+            502..=504 => Outcome::Failure,
             429 => Outcome::Throttled { retry_after: None },
             100..=399 => Outcome::Success,
             _ => Outcome::Ignored,

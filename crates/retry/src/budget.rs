@@ -105,8 +105,9 @@ impl Budget {
     /// gRPC's retry throttling (gRFC A6): each failure takes one of `max_tokens`, each success brings
     /// `token_ratio`, and there are retries while more than half of the tokens are there.
     ///
-    /// Once failures outweigh successes this stops all retries, where a ratio goes on with as many as are
-    /// earned. Of the ratio three decimal places count; more than `max_tokens` is as good as that.
+    /// Once there are more failures than `token_ratio` for each success this stops all retries, where a
+    /// ratio goes on with as many as are earned. Of `token_ratio` three decimal places count; more than
+    /// `max_tokens` is as good as that.
     ///
     /// # Panics
     ///

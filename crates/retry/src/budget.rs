@@ -8,9 +8,11 @@ use bucket::Bucket;
 use rule::Rule;
 
 pub use rule::InvalidBudget;
+pub use token::Token;
 
 mod bucket;
 mod rule;
+mod token;
 
 /// How many retries there may be: successes earn tokens, and retries need them.
 ///
@@ -63,8 +65,7 @@ mod rule;
 /// for each request are three times the load, and with it 1.1 times. It is also the ratio in gRFC A6's
 /// example, as is the ten that can be saved up. The floor is there because a client that calls rarely, or
 /// of which every call fails, earns nothing, and would never learn that all is well again; finagle and
-/// tower have such a floor too, of 10 a second by default beside a share of a fifth. The AWS SDKs, whose
-/// budget is 500 tokens of which a retry takes 5, give them back with successes in the same way.
+/// tower have such a floor too, of 10 a second by default beside a share of a fifth.
 ///
 /// # Cost
 ///
@@ -104,8 +105,9 @@ impl Budget {
     /// gRPC's retry throttling (gRFC A6): each failure takes one of `max_tokens`, each success brings
     /// `token_ratio`, and there are retries while more than half of the tokens are there.
     ///
-    /// Once failures outweigh successes this stops all retries, where a ratio goes on with as many as are
-    /// earned. Of the ratio three decimal places count; more than `max_tokens` is as good as that.
+    /// Once there are more failures than `token_ratio` for each success this stops all retries, where a
+    /// ratio goes on with as many as are earned. Of `token_ratio` three decimal places count; more than
+    /// `max_tokens` is as good as that.
     ///
     /// # Panics
     ///
@@ -190,8 +192,8 @@ impl Budget {
 
     /// Allows a retry, or says that there are too many.
     ///
-    /// To be asked when an attempt has failed and before the wait for the next one. What is asked with an
-    /// earlier time than another was has no more tokens for it, and takes none from others.
+    /// To be asked when an attempt has failed and before the wait for the next one. A time before one that
+    /// was told already brings nothing, and does no harm.
     #[must_use = "without its token there is no retry"]
     pub fn take(&self, now: Instant) -> Option<Token> {
         let bucket = &self.0;
@@ -200,7 +202,7 @@ impl Budget {
             bucket.refill(now);
             if bucket.pay() {
                 bucket.retries.taken.fetch_add(1, Relaxed);
-                return Some(Token { bucket: Arc::clone(bucket), spent: false });
+                return Some(Token::of(Arc::clone(bucket)));
             }
             bucket.retries.leave();
         }
@@ -260,38 +262,6 @@ impl fmt::Debug for Budget {
             .field("refused", &self.refused())
             .field("in_use", &self.in_use())
             .finish()
-    }
-}
-
-/// A retry that the budget allows, held from the decision to the end of the attempt.
-///
-/// Dropped before it is [spent](Self::spend), as when the caller goes away during the wait, it gives back
-/// what it took. Dropped at any time, it is one retry less of those that may be at once.
-#[must_use = "dropped before it is spent, it allows nothing"]
-pub struct Token {
-    bucket: Arc<Bucket>,
-    spent: bool,
-}
-
-impl Token {
-    /// The attempt begins: from here on nothing is given back.
-    pub fn spend(&mut self) {
-        self.spent = true;
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        if !self.spent {
-            self.bucket.add(self.bucket.rule.price());
-        }
-        self.bucket.retries.leave();
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("spent", &self.spent).finish_non_exhaustive()
     }
 }
 

@@ -6,8 +6,6 @@ pub(super) struct Model {
     pub(super) rule: Rule,
     pub(super) thousandths: u64,
     pub(super) held: Vec<Held>,
-    /// Successes and milliseconds that have brought something, and tokens that went for good.
-    pub(super) spent: u64,
     begun: bool,
 }
 
@@ -36,7 +34,7 @@ pub(super) struct Held {
 impl Model {
     pub(super) fn new(rule: Rule) -> Self {
         let thousandths = rule.burst * 1000;
-        Self { rule, thousandths, held: Vec::new(), spent: 0, begun: false }
+        Self { rule, thousandths, held: Vec::new(), begun: false }
     }
 
     fn add(&mut self, thousandths: u64) {
@@ -81,9 +79,7 @@ impl Model {
 
     pub(super) fn drop(&mut self, which: usize) {
         let held = self.held.swap_remove(which);
-        if held.spent {
-            self.spent += 1;
-        } else if self.rule.kind == Kind::Ratio {
+        if !held.spent && self.rule.kind == Kind::Ratio {
             self.add(1000);
         }
     }

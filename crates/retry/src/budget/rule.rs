@@ -6,8 +6,8 @@ pub(super) const TOKEN: u64 = 1_000_000_000;
 /// Billionths in a thousandth, the least that gRPC's ratio can say.
 const THOUSANDTH: u64 = TOKEN / 1000;
 
-/// Probes for a client that is idle or sees no success: few enough that a thousand clients of a service
-/// that is down are less load than their first attempts. finagle's default is 10.
+/// Enough to find out that all is well again. With finagle's 10, clients of ten calls a second would repeat
+/// each of them while all fail.
 const FLOOR: u32 = 3;
 
 /// Retries for a hundred successes, and gRPC's example: enough for a server that restarts, and not for an
@@ -60,8 +60,8 @@ impl Rule {
         if deposit == 0 || !token_ratio.is_finite() {
             return Err(InvalidBudget(Fault::Ratio(token_ratio)));
         }
-        let rule = Self { kind: Kind::Throttle, ..Self::UNLIMITED }.with_burst(max_tokens);
-        Ok(Self { deposit: deposit.min(rule.most), ..rule })
+        let rule = Self { kind: Kind::Throttle, deposit, ..Self::UNLIMITED };
+        Ok(rule.with_burst(max_tokens))
     }
 
     pub(super) fn with_burst(self, tokens: u32) -> Self {

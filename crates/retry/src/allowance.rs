@@ -1,55 +1,56 @@
 use std::sync::{
     Arc,
-    atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
+    atomic::Ordering::{Acquire, Relaxed, Release},
 };
 
 use crate::sync::AtomicUsize;
 
-/// How many bytes all requests of a layer together may keep to be sent again.
+/// How many bytes all requests of a layer may keep together to be sent again.
+///
+/// Each request's bound alone would let a server that is slow to answer fill the memory: with many calls
+/// in flight, many bodies are kept.
 #[derive(Debug)]
 pub(crate) struct Allowance {
-    max: usize,
     in_use: AtomicUsize,
+    max: usize,
 }
 
 impl Allowance {
+    /// So many bytes, none of which is in use.
     pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, in_use: AtomicUsize::new(0) })
+        Arc::new(Self { in_use: AtomicUsize::new(0), max })
     }
 
-    /// Takes all of these bytes, or none where that would be more than the maximum.
+    /// Takes all of them or none, and says which. Never are more than [`max`](Self::max) in use. Each byte
+    /// that was taken is to be [released](Self::release) once.
+    #[must_use = "what was taken is to be released"]
     pub(crate) fn reserve(&self, bytes: usize) -> bool {
-        let more = |in_use: usize| in_use.checked_add(bytes).filter(|sum| *sum <= self.max);
-        self.in_use.fetch_update(AcqRel, Acquire, more).is_ok()
+        let mut seen = self.in_use.load(Relaxed);
+        loop {
+            if bytes > self.max - seen {
+                return false;
+            }
+            // Acquire pairs with the release of the bytes whose place is taken: they are freed by now.
+            match self.in_use.compare_exchange_weak(seen, seen + bytes, Acquire, Relaxed) {
+                Ok(_) => return true,
+                Err(changed) => seen = changed,
+            }
+        }
     }
 
-    /// Gives back what was reserved.
+    /// Gives back what was reserved, after the bytes are freed.
     pub(crate) fn release(&self, bytes: usize) {
-        self.in_use.fetch_sub(bytes, Release);
+        let before = self.in_use.fetch_sub(bytes, Release);
+        debug_assert!(bytes <= before, "released {bytes} of {before} bytes in use");
     }
 
+    /// How many bytes are reserved.
     pub(crate) fn in_use(&self) -> usize {
         self.in_use.load(Relaxed)
     }
-
-    pub(crate) fn max(&self) -> usize {
-        self.max
-    }
 }
 
+#[cfg(all(test, palisade_loom))]
+mod loom_tests;
 #[cfg(all(test, not(palisade_loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_is_reserved_or_nothing_and_never_above_the_maximum() {
-        let allowance = Allowance::new(10);
-        assert!(allowance.reserve(7));
-        assert!(!allowance.reserve(4));
-        assert!(!allowance.reserve(usize::MAX));
-        assert!(allowance.reserve(3));
-        assert_eq!((allowance.in_use(), allowance.max()), (10, 10));
-        allowance.release(10);
-        assert_eq!(allowance.in_use(), 0);
-    }
-}
+mod tests;

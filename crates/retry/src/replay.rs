@@ -86,7 +86,6 @@ impl<B: Body> ReplayBody<B> {
     }
 
     /// The same, and what is kept is within an allowance too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until there is a layer"))]
     pub(crate) fn within(body: B, max: usize, allowance: &Arc<Allowance>) -> (Self, Backup<B>) {
         Self::keep(body, Kept::new(max, Some(Arc::clone(allowance))))
     }

@@ -37,7 +37,6 @@ impl<B> RetryBody<B> {
         Self { kind: Kind::Pass(body) }
     }
 
-    #[cfg_attr(any(not(test), palisade_loom), expect(dead_code, reason = "until there is a layer"))]
     pub(crate) fn replay(body: ReplayBody<B>) -> Self {
         Self { kind: Kind::Replay(body) }
     }

@@ -3,10 +3,16 @@
 use std::sync::PoisonError;
 
 #[cfg(not(palisade_loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize},
+};
 
 #[cfg(palisade_loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
+pub(crate) use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize},
+};
 
 /// What these locks guard is whole between any two statements, so a panic elsewhere changes nothing.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -132,5 +132,5 @@ impl fmt::Debug for Rule {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(palisade_loom)))]
 mod tests;

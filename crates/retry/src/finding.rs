@@ -63,5 +63,5 @@ fn is_transient(rejection: &Rejection) -> bool {
     matches!(rejection.status().as_u16(), 429 | 502..=504)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(palisade_loom)))]
 mod tests;

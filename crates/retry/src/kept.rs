@@ -118,5 +118,5 @@ impl<B: Body> fmt::Debug for Kept<B> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(palisade_loom)))]
 mod tests;

@@ -105,5 +105,5 @@ impl Common {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(palisade_loom)))]
 mod tests;

@@ -120,5 +120,5 @@ impl ClassifyEnd for TransientEnd {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(palisade_loom)))]
 mod tests;

@@ -1,0 +1,67 @@
+//! Retries do not make a bad minute worse: the bounds that `examples/04_retry_with_a_budget.rs` prints the
+//! figures of.
+#![allow(missing_docs, reason = "a test")]
+
+#[path = "../examples/04_retry_with_a_budget.rs"]
+#[allow(dead_code, reason = "it prints, and this looks")]
+mod example;
+
+use example::{
+    bad_minute, guarded, no_floor, once, overload, plain, stamped, unlimited, unlimited_stamped,
+};
+use palisade::retry::RetryPolicy;
+
+#[tokio::test(start_paused = true)]
+async fn three_hops_add_a_quarter_at_most_to_the_load_of_what_is_down_or_fails_half_of_its_calls() {
+    for percent in [100, 50] {
+        let alone = bad_minute(once, percent, plain).await;
+        assert!((0.99..1.01).contains(&alone.calls()), "{}", alone.calls());
+        for policy in [RetryPolicy::http, stamped] {
+            let seen = bad_minute(policy, percent, plain).await;
+            assert!((1.01..=1.25).contains(&seen.calls()), "{percent} %: {}", seen.calls());
+            assert!(seen.answered() >= alone.answered(), "{percent} %: {}", seen.answered());
+        }
+    }
+}
+
+/// Why there is a budget. Of three hops that hand on a stamp, each tries first attempts only.
+#[tokio::test(start_paused = true)]
+async fn without_a_budget_three_hops_call_what_is_down_27_times_and_with_a_stamp_7_times() {
+    for (policy, expected) in [(unlimited as fn() -> _, 27.0), (unlimited_stamped, 7.0)] {
+        let calls = bad_minute(policy, 100, plain).await.calls();
+        assert!((calls - expected).abs() < 1e-6, "{calls}");
+    }
+}
+
+/// A tenth for each hop where there is enough to try again and enough that succeeds, 1.331 times in all; the
+/// floors and bursts bring a little more.
+#[tokio::test(start_paused = true)]
+async fn three_hops_add_a_third_at_most_where_that_leaves_hardly_any_failure() {
+    for percent in [5, 15, 25, 35] {
+        let seen = bad_minute(RetryPolicy::http, percent, plain).await;
+        assert!(seen.calls() <= 1.35, "{percent} %: {}", seen.calls());
+        assert!(percent > 25 || seen.answered() > 0.98, "{percent} %: {}", seen.answered());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn breakers_inside_the_retries_leave_what_is_down_alone() {
+    let seen = bad_minute(RetryPolicy::http, 100, guarded).await;
+    assert!(seen.calls() < 0.01, "{}", seen.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_overload_goodput_is_back_within_five_seconds_and_without_a_budget_it_never_is() {
+    let without_retries = overload(once, 1).await.well_again().expect("its queue empties");
+    let seen = overload(RetryPolicy::http, 1).await.well_again();
+    assert!(seen.is_some_and(|seconds| (without_retries..=5).contains(&seconds)), "{seen:?}");
+    assert_eq!(overload(unlimited, 1).await.well_again(), None);
+}
+
+/// 60 a second of 20 clients, where 40 are to spare.
+#[tokio::test(start_paused = true)]
+async fn the_floors_of_many_clients_add_up_and_without_them_goodput_is_back() {
+    assert_eq!(overload(RetryPolicy::http, 20).await.well_again(), None);
+    let seen = overload(no_floor, 20).await.well_again();
+    assert!(seen.is_some_and(|seconds| seconds <= 5), "{seen:?}");
+}

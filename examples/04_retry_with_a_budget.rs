@@ -72,46 +72,34 @@ use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 async fn main() {
     println!("{:32}{:>8}{:>10}{:>13}", "", "calls", "answered", "well again");
     println!("three hops above one that is down");
-    show("no retries", &bad_minute(once, 100, plain).await);
-    show("no budget", &bad_minute(unlimited, 100, plain).await);
-    show("no budget, stamp handed on", &bad_minute(unlimited_stamped, 100, plain).await);
-    show("defaults", &bad_minute(RetryPolicy::http, 100, plain).await);
-    show("defaults, stamp handed on", &bad_minute(stamped, 100, plain).await);
-    show("defaults, and breakers", &bad_minute(RetryPolicy::http, 100, guarded).await);
+    show("no retries", &bad_minute(ONCE, 100, plain).await);
+    show("no budget", &bad_minute(UNLIMITED, 100, plain).await);
+    show("no budget, stamp handed on", &bad_minute(UNLIMITED_STAMPED, 100, plain).await);
+    show("defaults", &bad_minute(DEFAULTS, 100, plain).await);
+    show("defaults, stamp handed on", &bad_minute(STAMPED, 100, plain).await);
+    show("defaults, and breakers", &bad_minute(DEFAULTS, 100, guarded).await);
     for (percent, how_many) in [(50, "half"), (25, "a quarter")] {
         println!("three hops above one that fails {how_many} of its calls");
-        show("no retries", &bad_minute(once, percent, plain).await);
-        show("no budget", &bad_minute(unlimited, percent, plain).await);
-        show("defaults", &bad_minute(RetryPolicy::http, percent, plain).await);
+        show("no retries", &bad_minute(ONCE, percent, plain).await);
+        show("no budget", &bad_minute(UNLIMITED, percent, plain).await);
+        show("defaults", &bad_minute(DEFAULTS, percent, plain).await);
     }
     for (clients, whose) in [(1, "one client"), (20, "each of 20 clients")] {
         println!("ten seconds of overload, from {whose}");
-        show("no retries", &overload(once, clients).await);
-        show("no budget", &overload(unlimited, clients).await);
-        show("defaults", &overload(RetryPolicy::http, clients).await);
-        show("without a floor", &overload(no_floor, clients).await);
+        show("no retries", &overload(ONCE, clients).await);
+        show("no budget", &overload(UNLIMITED, clients).await);
+        show("defaults", &overload(DEFAULTS, clients).await);
+        show("without a floor", &overload(NO_FLOOR, clients).await);
     }
 }
 
-pub(crate) fn once() -> RetryPolicy {
-    RetryPolicy::http().max_attempts(1)
-}
-
-pub(crate) fn unlimited() -> RetryPolicy {
-    RetryPolicy::http().budget(Budget::unlimited())
-}
-
-pub(crate) fn no_floor() -> RetryPolicy {
-    RetryPolicy::http().budget(Budget::default().floor(0))
-}
-
-pub(crate) fn stamped() -> RetryPolicy {
-    RetryPolicy::http().stamp(STAMP)
-}
-
-pub(crate) fn unlimited_stamped() -> RetryPolicy {
-    unlimited().stamp(STAMP)
-}
+pub(crate) type Policy = fn() -> RetryPolicy;
+pub(crate) const ONCE: Policy = || RetryPolicy::http().max_attempts(1);
+pub(crate) const UNLIMITED: Policy = || RetryPolicy::http().budget(Budget::unlimited());
+pub(crate) const UNLIMITED_STAMPED: Policy = || UNLIMITED().stamp(STAMP);
+pub(crate) const DEFAULTS: Policy = RetryPolicy::http;
+pub(crate) const STAMPED: Policy = || DEFAULTS().stamp(STAMP);
+pub(crate) const NO_FLOOR: Policy = || DEFAULTS().budget(Budget::default().floor(0));
 
 const STAMP: HeaderName = HeaderName::from_static("x-attempt");
 
@@ -141,10 +129,12 @@ fn hop(policy: RetryPolicy, next: Upstream) -> Upstream {
     }))
 }
 
+const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
 /// A minute of 200 requests a second to three hops. So many percent of the calls to the service that the
 /// last one asks are answered 503, at once; which ones is the same in each run.
 pub(crate) async fn bad_minute(
-    policy: fn() -> RetryPolicy,
+    policy: Policy,
     failing: u64,
     around: fn(Upstream) -> Upstream,
 ) -> Seen {
@@ -153,9 +143,8 @@ pub(crate) async fn bad_minute(
     let bottom = BoxCloneSyncService::new(service_fn(move |_| {
         let mut chance = Rng::seeded(counted.fetch_add(1, Relaxed));
         let fails = chance.next_u64() % 100 < failing;
-        ready(Ok(
-            if fails { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }.into_response()
-        ))
+        let status = if fails { UNAVAILABLE } else { StatusCode::OK };
+        ready(Ok(status.into_response()))
     }));
     let service = (0..3).fold(bottom, |next, _| hop(policy(), around(next)));
     let seconds = ask(&[service], &[200; 60]).await;
@@ -178,7 +167,7 @@ fn overloaded() -> Vec<u32> {
 }
 
 /// From so many clients in turn, each with a budget of its own.
-pub(crate) async fn overload(policy: fn() -> RetryPolicy, clients: usize) -> Seen {
+pub(crate) async fn overload(policy: Policy, clients: usize) -> Seen {
     let calls = Arc::new(AtomicU64::new(0));
     let upstream = TimeoutLayer::client(PATIENCE).layer(queue(Arc::clone(&calls)));
     let upstream = upstream.map_response(|response| response.map(Body::new));
@@ -190,8 +179,7 @@ pub(crate) async fn overload(policy: fn() -> RetryPolicy, clients: usize) -> See
 
 /// First come, first served. As all work takes as long, it is known when each will be done.
 fn queue(calls: Arc<AtomicU64>) -> Upstream {
-    let idle_from = Mutex::new(VecDeque::from([Instant::now(); WORKERS]));
-    let idle_from = Arc::new(idle_from);
+    let idle_from = Arc::new(Mutex::new(VecDeque::from([Instant::now(); WORKERS])));
     BoxCloneSyncService::new(service_fn(move |_| {
         calls.fetch_add(1, Relaxed);
         let mut idle_from = idle_from.lock().expect("nobody panics");
@@ -203,9 +191,7 @@ fn queue(calls: Arc<AtomicU64>) -> Upstream {
             idle_from.push_back(done);
         }
         async move {
-            let Some(done) = done else {
-                return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
-            };
+            let Some(done) = done else { return Ok(UNAVAILABLE.into_response()) };
             sleep_until(done).await;
             Ok(StatusCode::OK.into_response())
         }
@@ -218,15 +204,15 @@ async fn ask(services: &[Upstream], rates: &[u32]) -> Vec<Second> {
     let mut seconds: Vec<_> = rates.iter().map(|&asked| Second { asked, well: 0 }).collect();
     let mut answers = JoinSet::new();
     let mut in_turn = services.iter().cycle();
-    let mut begin = Instant::now();
+    let (mut begin, second_long) = (Instant::now(), Duration::from_secs(1));
     for (second, &rate) in rates.iter().enumerate() {
         for number in 0..rate {
-            sleep_until(begin + SECOND * number / rate).await;
+            sleep_until(begin + second_long * number / rate).await;
             let service = in_turn.next().expect("there is one").clone();
             let answer = service.oneshot(Request::new(Body::empty()));
             answers.spawn(async move { (second, answer.await) });
         }
-        begin += SECOND;
+        begin += second_long;
     }
     while let Some(answer) = answers.join_next().await {
         let (second, Ok(answer)) = answer.expect("nobody panics");
@@ -234,8 +220,6 @@ async fn ask(services: &[Upstream], rates: &[u32]) -> Vec<Second> {
     }
     seconds
 }
-
-const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) struct Second {
     asked: u32,

@@ -7,16 +7,16 @@
 mod example;
 
 use example::{
-    bad_minute, guarded, no_floor, once, overload, plain, stamped, unlimited, unlimited_stamped,
+    DEFAULTS, NO_FLOOR, ONCE, STAMPED, UNLIMITED, UNLIMITED_STAMPED, bad_minute, guarded, overload,
+    plain,
 };
-use palisade::retry::RetryPolicy;
 
 #[tokio::test(start_paused = true)]
 async fn three_hops_add_a_quarter_at_most_to_the_load_of_what_is_down_or_fails_half_of_its_calls() {
     for percent in [100, 50] {
-        let alone = bad_minute(once, percent, plain).await;
+        let alone = bad_minute(ONCE, percent, plain).await;
         assert!((0.99..1.01).contains(&alone.calls()), "{}", alone.calls());
-        for policy in [RetryPolicy::http, stamped] {
+        for policy in [DEFAULTS, STAMPED] {
             let seen = bad_minute(policy, percent, plain).await;
             assert!((1.01..=1.25).contains(&seen.calls()), "{percent} %: {}", seen.calls());
             assert!(seen.answered() >= alone.answered(), "{percent} %: {}", seen.answered());
@@ -27,7 +27,7 @@ async fn three_hops_add_a_quarter_at_most_to_the_load_of_what_is_down_or_fails_h
 /// Why there is a budget. Of three hops that hand on a stamp, each tries first attempts only.
 #[tokio::test(start_paused = true)]
 async fn without_a_budget_three_hops_call_what_is_down_27_times_and_with_a_stamp_7_times() {
-    for (policy, expected) in [(unlimited as fn() -> _, 27.0), (unlimited_stamped, 7.0)] {
+    for (policy, expected) in [(UNLIMITED, 27.0), (UNLIMITED_STAMPED, 7.0)] {
         let calls = bad_minute(policy, 100, plain).await.calls();
         assert!((calls - expected).abs() < 1e-6, "{calls}");
     }
@@ -38,7 +38,7 @@ async fn without_a_budget_three_hops_call_what_is_down_27_times_and_with_a_stamp
 #[tokio::test(start_paused = true)]
 async fn three_hops_add_a_third_at_most_where_that_leaves_hardly_any_failure() {
     for percent in [5, 15, 25, 35] {
-        let seen = bad_minute(RetryPolicy::http, percent, plain).await;
+        let seen = bad_minute(DEFAULTS, percent, plain).await;
         assert!(seen.calls() <= 1.35, "{percent} %: {}", seen.calls());
         assert!(percent > 25 || seen.answered() > 0.98, "{percent} %: {}", seen.answered());
     }
@@ -46,22 +46,22 @@ async fn three_hops_add_a_third_at_most_where_that_leaves_hardly_any_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn breakers_inside_the_retries_leave_what_is_down_alone() {
-    let seen = bad_minute(RetryPolicy::http, 100, guarded).await;
+    let seen = bad_minute(DEFAULTS, 100, guarded).await;
     assert!(seen.calls() < 0.01, "{}", seen.calls());
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_an_overload_goodput_is_back_within_five_seconds_and_without_a_budget_it_never_is() {
-    let without_retries = overload(once, 1).await.well_again().expect("its queue empties");
-    let seen = overload(RetryPolicy::http, 1).await.well_again();
+    let without_retries = overload(ONCE, 1).await.well_again().expect("its queue empties");
+    let seen = overload(DEFAULTS, 1).await.well_again();
     assert!(seen.is_some_and(|seconds| (without_retries..=5).contains(&seconds)), "{seen:?}");
-    assert_eq!(overload(unlimited, 1).await.well_again(), None);
+    assert_eq!(overload(UNLIMITED, 1).await.well_again(), None);
 }
 
 /// 60 a second of 20 clients, where 40 are to spare.
 #[tokio::test(start_paused = true)]
 async fn the_floors_of_many_clients_add_up_and_without_them_goodput_is_back() {
-    assert_eq!(overload(RetryPolicy::http, 20).await.well_again(), None);
-    let seen = overload(no_floor, 20).await.well_again();
+    assert_eq!(overload(DEFAULTS, 20).await.well_again(), None);
+    let seen = overload(NO_FLOOR, 20).await.well_again();
     assert!(seen.is_some_and(|seconds| seconds <= 5), "{seen:?}");
 }

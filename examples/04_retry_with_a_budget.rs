@@ -29,12 +29,12 @@
 //!   no retries                      1.00 x      75 %
 //!   no budget                       1.33 x     100 %
 //!   defaults                        1.32 x      99 %
-//! ten seconds of overload, from one client
+//! ten seconds of overload by one client
 //!   no retries                      1.00 x      72 %    after 3 s
 //!   no budget                       2.77 x      12 %        never
 //!   defaults                        1.00 x      71 %    after 4 s
 //!   without a floor                 1.00 x      72 %    after 3 s
-//! ten seconds of overload, from each of 20 clients
+//! ten seconds of overload by 20 clients
 //!   no retries                      1.00 x      72 %    after 3 s
 //!   no budget                       2.77 x      12 %        never
 //!   defaults                        1.29 x      12 %        never
@@ -84,8 +84,8 @@ async fn main() {
         show("no budget", &bad_minute(UNLIMITED, percent, plain).await);
         show("defaults", &bad_minute(DEFAULTS, percent, plain).await);
     }
-    for (clients, whose) in [(1, "one client"), (20, "each of 20 clients")] {
-        println!("ten seconds of overload, from {whose}");
+    for (clients, whom) in [(1, "one client"), (20, "20 clients")] {
+        println!("ten seconds of overload by {whom}");
         show("no retries", &overload(ONCE, clients).await);
         show("no budget", &overload(UNLIMITED, clients).await);
         show("defaults", &overload(DEFAULTS, clients).await);

@@ -63,14 +63,17 @@ mod token;
 /// The default is `ratio(0.1).floor(3).burst(10)`. A tenth is the retry budget of a client in chapter 21 of
 /// "Site Reliability Engineering" (B. Beyer et al., O'Reilly 2016): where everything fails, three attempts
 /// for each request are three times the load, and with it 1.1 times. It is also the ratio in gRFC A6's
-/// example, as is the ten that can be saved up. The floor is there because a client that calls rarely, or
-/// of which every call fails, earns nothing, and would never learn that all is well again; finagle and
-/// tower have such a floor too, of 10 a second by default beside a share of a fifth.
+/// example, as is the ten that can be saved up. The floor is for a client that calls rarely, of which a
+/// tenth is nothing; finagle and tower have one too, of 10 a second by default beside a share of a fifth.
+///
+/// Unlike theirs it ends when so many retries were in vain as can be saved up, and begins again with the
+/// next success. It is each client's own: of a hundred clients three a second are three hundred, which
+/// may be all that an overloaded service has left to recover with, and it would not.
 ///
 /// # Cost
 ///
-/// A success looks at no clock. While all tokens are there, which is while all is well, it is one load and
-/// writes nothing, so threads do not slow one another down.
+/// A success looks at no clock. While all tokens are there, which is while all is well, it is two loads of
+/// one cache line and writes nothing, so threads do not slow one another down.
 ///
 /// # Exactness
 ///
@@ -136,10 +139,10 @@ impl Budget {
         Self::of(Rule::UNLIMITED)
     }
 
-    /// So many tokens a second flow in by themselves, for a client that is idle or sees no success. 0 is
-    /// none.
+    /// So many tokens a second flow in by themselves, for a client that calls rarely. 0 is none.
     ///
-    /// Of a ratio 3 by default. A throttle has none by gRFC A6; with some it recovers by time alone.
+    /// Of a ratio 3 by default, of a throttle none, by gRFC A6. None flow in once as many retries as
+    /// [can be saved up](Self::burst) have begun since the last success.
     ///
     /// Returns another budget, full and with counts at zero, and leaves clones of this one as they are: to
     /// be called before it is shared.
@@ -179,9 +182,7 @@ impl Budget {
     /// An attempt has succeeded, be it the first or a retry.
     #[inline]
     pub fn succeeded(&self) {
-        if !self.0.is_full() {
-            self.0.add(self.0.rule.deposit);
-        }
+        self.0.succeeded();
     }
 
     /// An attempt has failed in a way that may pass, whether or not it is tried again. Only a throttle

@@ -1,12 +1,15 @@
 /// A budget as one would write it down for one thread: whole thousandths of a token, and milliseconds.
-///
-/// What flows in is there at once, and not only when somebody comes to take.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) rule: Rule,
     pub(super) thousandths: u64,
     pub(super) held: Vec<Held>,
+    /// Since when time counts: somebody has come to take.
     begun: bool,
+    /// Milliseconds since then, or since the one before.
+    waited: u64,
+    /// Retries since the last success.
+    barren: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +37,7 @@ pub(super) struct Held {
 impl Model {
     pub(super) fn new(rule: Rule) -> Self {
         let thousandths = rule.burst * 1000;
-        Self { rule, thousandths, held: Vec::new(), begun: false }
+        Self { rule, thousandths, held: Vec::new(), begun: false, waited: 0, barren: 0 }
     }
 
     fn add(&mut self, thousandths: u64) {
@@ -44,12 +47,18 @@ impl Model {
     pub(super) fn waited(&mut self, millis: u64) {
         // Before the first retry it is not known how much time has passed.
         if self.begun {
-            self.add(self.rule.floor * millis);
+            self.waited += millis;
         }
     }
 
     pub(super) fn succeeded(&mut self) {
         self.add(self.rule.deposit);
+        self.barren = 0;
+    }
+
+    pub(super) fn spend(&mut self, which: usize) {
+        self.barren += u64::from(!self.held[which].spent);
+        self.held[which].spent = true;
     }
 
     pub(super) fn failed(&mut self) {
@@ -63,6 +72,10 @@ impl Model {
             return false;
         }
         self.begun = true;
+        if self.barren < self.rule.burst {
+            self.add(self.rule.floor * self.waited);
+        }
+        self.waited = 0;
         let allowed = match self.rule.kind {
             Kind::Ratio => self.thousandths >= 1000,
             Kind::Throttle => 2 * self.thousandths > 1000 * self.rule.burst,

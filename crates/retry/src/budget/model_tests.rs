@@ -108,7 +108,7 @@ proptest! {
                 Event::Spend(which) if !held.is_empty() => {
                     let which = which % held.len();
                     held[which].spend();
-                    model.held[which].spent = true;
+                    model.spend(which);
                 }
                 Event::Drop(which) if !held.is_empty() => {
                     let which = which % held.len();

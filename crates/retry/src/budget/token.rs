@@ -19,7 +19,10 @@ impl Token {
 
     /// The attempt begins: from here on nothing is given back.
     pub fn spend(&mut self) {
-        self.spent = true;
+        if !self.spent {
+            self.spent = true;
+            self.bucket.spend();
+        }
     }
 }
 

@@ -7,18 +7,17 @@
 mod example;
 
 use example::{
-    DEFAULTS, NO_FLOOR, ONCE, STAMPED, UNLIMITED, UNLIMITED_STAMPED, bad_minute, guarded, overload,
-    plain,
+    DEFAULTS, ONCE, STAMPED, UNLIMITED, UNLIMITED_STAMPED, bad_minute, guarded, overload, plain,
 };
 
 #[tokio::test(start_paused = true)]
 async fn three_hops_add_a_quarter_at_most_to_the_load_of_what_is_down_or_fails_half_of_its_calls() {
-    for percent in [100, 50] {
+    for (percent, least) in [(100, 1.0005), (50, 1.2)] {
         let alone = bad_minute(ONCE, percent, plain).await;
         assert!((0.99..1.01).contains(&alone.calls()), "{}", alone.calls());
         for policy in [DEFAULTS, STAMPED] {
             let seen = bad_minute(policy, percent, plain).await;
-            assert!((1.01..=1.25).contains(&seen.calls()), "{percent} %: {}", seen.calls());
+            assert!((least..=1.25).contains(&seen.calls()), "{percent} %: {}", seen.calls());
             assert!(seen.answered() >= alone.answered(), "{percent} %: {}", seen.answered());
         }
     }
@@ -50,18 +49,15 @@ async fn breakers_inside_the_retries_leave_what_is_down_alone() {
     assert!(seen.calls() < 0.01, "{}", seen.calls());
 }
 
+/// Of many clients, whose floors are 150 a second where 40 are to spare, as of one.
 #[tokio::test(start_paused = true)]
-async fn after_an_overload_goodput_is_back_within_five_seconds_and_without_a_budget_it_never_is() {
-    let without_retries = overload(ONCE, 1).await.well_again().expect("its queue empties");
-    let seen = overload(DEFAULTS, 1).await.well_again();
-    assert!(seen.is_some_and(|seconds| (without_retries..=5).contains(&seconds)), "{seen:?}");
+async fn after_an_overload_goodput_is_back_as_soon_as_without_retries_and_without_a_budget_never() {
+    for clients in [1, 20, 50] {
+        let without_retries =
+            overload(ONCE, clients).await.well_again().expect("its queue empties");
+        let seen = overload(DEFAULTS, clients).await.well_again();
+        assert!(seen.is_some_and(|seconds| seconds <= without_retries + 1), "{clients}: {seen:?}");
+        assert!(seen.is_some_and(|seconds| seconds <= 5), "{clients}: {seen:?}");
+    }
     assert_eq!(overload(UNLIMITED, 1).await.well_again(), None);
-}
-
-/// 60 a second of 20 clients, where 40 are to spare.
-#[tokio::test(start_paused = true)]
-async fn the_floors_of_many_clients_add_up_and_without_them_goodput_is_back() {
-    assert_eq!(overload(DEFAULTS, 20).await.well_again(), None);
-    let seen = overload(NO_FLOOR, 20).await.well_again();
-    assert!(seen.is_some_and(|seconds| seconds <= 5), "{seen:?}");
 }

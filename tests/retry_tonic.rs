@@ -3,10 +3,15 @@
 
 mod retries;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
 use futures_util::future::join_all;
-use palisade::retry::{Eligible, Idempotent, Peek, Retries, RetryPolicy};
+use palisade::retry::{Eligible, Idempotent, Peek, Retries, RetryLayer, RetryPolicy};
 use palisade_testkit::{
-    grpc::{CountRequest, SayRequest},
+    grpc::{CountRequest, EchoClient, SayRequest},
     sockets::{deaf, eventually},
 };
 use retries::{
@@ -15,9 +20,11 @@ use retries::{
         Break, CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Then, goaway,
         head, reset, trailers,
     },
-    grpc::{Told, echo, named, say, served},
+    grpc::{Told, channel, echo, named, say, served},
+    quick,
 };
-use tonic::{Code, Request, Status, metadata::MetadataMap};
+use tonic::{Code, Request, Status, body::Body, metadata::MetadataMap};
+use tower::{Layer, ServiceExt};
 
 fn is_idle(retries: &Retries) -> bool {
     (retries.buffered(), retries.budget().in_use()) == (0, 0)
@@ -162,23 +169,30 @@ async fn a_status_in_trailers_that_come_with_the_head_is_seen() {
 /// One that comes later is waited for only by those who said so.
 #[tokio::test]
 async fn a_status_in_trailers_that_come_later_is_waited_for_or_final() {
-    let silent = || CountRequest { to: 0, held: true };
-    let (server, told) = served();
-    let (mut client, retries) = echo(server.address(), named());
-    told.say([down()]);
-    let mut numbers = client.count(silent()).await.unwrap().into_inner();
-    told.gate().let_pass(1);
-    assert_eq!(numbers.message().await.unwrap_err().code(), Code::Unavailable);
-    assert_eq!((told.calls(), retries.retried()), (1, 0));
-
-    let (mut client, retries) = echo(server.address(), named().peek(Peek::FirstFrame));
-    told.say([down()]);
-    told.gate().let_pass(2);
-    let mut numbers = client.count(silent()).await.unwrap().into_inner();
-    assert_eq!(numbers.message().await.unwrap(), None);
-    assert_eq!((told.calls(), retries.recovered()), (3, 1));
-    drop(numbers);
-    assert!(is_idle(&retries));
+    for (peek, waits) in [(Peek::Ready, false), (Peek::FirstFrame, true)] {
+        let (server, told) = served();
+        let heads = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&heads);
+        let channel = channel(server.address()).map_response(move |answer| {
+            seen.fetch_add(1, SeqCst);
+            answer
+        });
+        let layer = RetryLayer::new(quick(named().peek(peek))).with_body(Body::new);
+        let (mut client, retries) = (EchoClient::new(layer.layer(channel)), layer.handle());
+        told.say([down()]);
+        let silent = CountRequest { to: 0, held: true };
+        let asked = tokio::spawn(async move { client.count(silent).await });
+        // In the poll in which its head is seen, the call is over or is not.
+        eventually(|| heads.load(SeqCst) == 1).await;
+        assert_eq!(asked.is_finished(), !waits, "{peek:?}");
+        told.gate().open();
+        let mut numbers = asked.await.unwrap().unwrap().into_inner();
+        let code = numbers.message().await.map_or_else(|status| status.code(), |_| Code::Ok);
+        assert_eq!(code, if waits { Code::Ok } else { Code::Unavailable });
+        assert_eq!((told.calls(), retries.recovered()), if waits { (2, 1) } else { (1, 0) });
+        drop(numbers);
+        assert!(is_idle(&retries));
+    }
 }
 
 /// What was answered in part is final, and comes as it is sent.

@@ -125,10 +125,13 @@ pub(crate) fn served() -> (Server, Told) {
 pub(crate) type Retried = Retry<Channel, TransientClassifier, fn(RetryBody<Body>) -> Body>;
 
 pub(crate) fn echo(server: SocketAddr, policy: RetryPolicy) -> (EchoClient<Retried>, Retries) {
-    let channel = Endpoint::from_shared(format!("http://{server}")).unwrap().connect_lazy();
-    let layer = RetryLayer::new(quick(policy)).with_body(Body::new as fn(_) -> _);
+    let layer = RetryLayer::new(quick(policy)).with_body(Body::new);
     let retries = layer.handle();
-    (EchoClient::new(layer.layer(channel)), retries)
+    (EchoClient::new(layer.layer(channel(server))), retries)
+}
+
+pub(crate) fn channel(server: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{server}")).unwrap().connect_lazy()
 }
 
 /// Of which `Say` may be done twice.

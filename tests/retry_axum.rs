@@ -11,7 +11,8 @@ use std::{
 
 use axum::{Router, body::Body, extract::Request, response::IntoResponse, routing::any};
 use futures_util::future::join_all;
-use http::{HeaderName, Method};
+use http::{HeaderMap, HeaderName, Method};
+use http_body_util::BodyExt;
 use palisade::retry::{Attempts, Retries, Retry, RetryBody, RetryLayer, TransientClassifier};
 use palisade_testkit::sockets::{Server, eventually};
 use retries::{Upstream, VERSIONS, client, part_of, policy, send, streamed, text, upload, whole};
@@ -71,6 +72,29 @@ async fn a_body_can_keep_its_type() {
         }
         assert!(upstream.told.arrived().iter().all(|one| one.body == Some(whole(3, 5))));
         assert!(is_idle(&layer.handle()));
+    }
+}
+
+/// Over HTTP/1.1 there are none behind a length, which such a body does not come to know by being read.
+#[tokio::test]
+async fn trailers_are_sent_again_too() {
+    let trailers: HeaderMap =
+        [("x-sum".parse().unwrap(), "9".parse().unwrap())].into_iter().collect();
+    for version in VERSIONS {
+        let (upstream, layer) = (Upstream::new(), RetryLayer::new(policy()));
+        upstream.told.say([503, 503]);
+        let sum = trailers.clone();
+        let body = streamed(3, 5).with_trailers(async move { Some(Ok(sum)) });
+        let mut request = upstream.request(&Method::PUT, "/", Body::new(body));
+        request.headers_mut().insert("trailer", "x-sum".parse().unwrap());
+        let answer = send(&layer.layer(client(version)), request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let arrived = upstream.told.arrived();
+        assert_eq!(arrived.len(), 3);
+        for one in arrived {
+            assert!(!one.headers.contains_key("content-length"), "{version:?} {:?}", one.headers);
+            assert_eq!((one.body, one.trailers.as_ref()), (Some(whole(3, 5)), Some(&trailers)));
+        }
     }
 }
 

@@ -121,7 +121,8 @@ async fn answer(stream: &mut TcpStream, frames: &[u8], then: Then, told: &Told) 
         let over = matches!(kind, HEADERS | DATA) && flags & END_STREAM != 0;
         if over && first != Some(id) {
             let body = Some(Bytes::from(std::mem::take(&mut body)));
-            told.ended(Arrived { method: Method::POST, headers: HeaderMap::new(), body });
+            let (method, headers) = (Method::POST, HeaderMap::new());
+            told.ended(Arrived { method, headers, body, trailers: None });
             stream.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, id, &[OK])).await?;
         }
     }

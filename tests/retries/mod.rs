@@ -58,6 +58,7 @@ pub(crate) struct Arrived {
     pub(crate) headers: HeaderMap,
     /// `None` where it was cut off.
     pub(crate) body: Option<Bytes>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// What an upstream is told, and what it has seen.
@@ -130,8 +131,11 @@ impl Told {
         match parts.uri.path() {
             "/early" => {}
             path => {
-                let body = body.collect().await.ok().map(http_body_util::Collected::to_bytes);
-                self.ended(Arrived { method: parts.method, headers: parts.headers, body });
+                let body = body.collect().await.ok();
+                let trailers = body.as_ref().and_then(|body| body.trailers().cloned());
+                let body = body.map(http_body_util::Collected::to_bytes);
+                let (method, headers) = (parts.method, parts.headers);
+                self.ended(Arrived { method, headers, body, trailers });
                 match path {
                     "/held" => self.gate().pass().await,
                     "/hangs" => pending().await,

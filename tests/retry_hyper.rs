@@ -3,8 +3,16 @@
 
 mod retries;
 
+use std::time::Duration;
+
 use http::{Method, Version};
-use palisade::retry::{Attempts, Retries, RetryLayer};
+use palisade::{
+    Backoff,
+    breaker::BreakerLayer,
+    limit_concurrency::LimitConcurrencyLayer,
+    retry::{Attempts, Retries, RetryLayer},
+    timeout::TimeoutLayer,
+};
 use palisade_testkit::sockets::{deaf, eventually};
 use retries::{
     Told, Upload, Upstream, VERSIONS,
@@ -14,7 +22,7 @@ use retries::{
     },
     client, part_of, policy, request, send, streamed, text, upload, whole,
 };
-use tower::Layer;
+use tower::{Layer, ServiceBuilder};
 
 fn is_idle(retries: &Retries) -> bool {
     (retries.buffered(), retries.budget().in_use()) == (0, 0)
@@ -210,6 +218,48 @@ async fn an_answer_to_an_upload_that_goes_on_is_final() {
     upload.send(Ok(part_of(1, 10_000))).unwrap();
     assert!(!upload.is_closed() && is_idle(&retries));
     drop(service);
+}
+
+/// As ARCHITECTURE.md has a client's layers: each attempt is counted, and the whole has one deadline.
+#[tokio::test]
+async fn in_a_whole_stack_each_attempt_is_judged_and_the_deadline_is_one() {
+    for version in VERSIONS {
+        let (upstream, layer) = (Upstream::new(), RetryLayer::new(policy()));
+        let (breaker, limit) = (BreakerLayer::default(), LimitConcurrencyLayer::new(1));
+        let (switch, in_flight) = (breaker.handle(), limit.handle());
+        let total = TimeoutLayer::client(Duration::from_secs(30)).shared();
+        let attempt = TimeoutLayer::client(Duration::from_secs(20));
+        let service = ServiceBuilder::new()
+            .layer(total)
+            .layer(layer)
+            .layer(breaker)
+            .layer(limit)
+            .layer(attempt)
+            .service(client(version));
+        upstream.told.say([503, 503]);
+        let request = upstream.request(&Method::PUT, "/large", streamed(3, 1_000));
+        let answer = send(&service, request).await.unwrap();
+        assert_eq!((answer.status().as_u16(), Attempts::of(answer.extensions())), (200, 3));
+        let stats = switch.stats();
+        assert_eq!((stats.total_calls, stats.total_failures), (3, 2));
+        assert_eq!((in_flight.admitted(), in_flight.rejected(), in_flight.in_flight()), (3, 0, 0));
+    }
+}
+
+/// One that would begin after the deadline is not waited for.
+#[tokio::test]
+async fn in_a_whole_stack_what_is_too_late_is_answered_at_once() {
+    for version in VERSIONS {
+        let long = Backoff::constant(Duration::from_secs(60));
+        let (upstream, layer) = (Upstream::new(), RetryLayer::new(policy().backoff(long)));
+        let total = TimeoutLayer::client(Duration::from_secs(30)).shared();
+        let service = total.layer(layer.layer(client(version)));
+        upstream.told.say([503]);
+        let request = upstream.request(&Method::PUT, "/", text("order"));
+        assert_eq!(send(&service, request).await.unwrap().status(), 503);
+        assert_eq!((layer.handle().too_late(), layer.handle().retried()), (1, 0));
+        eventually(|| is_idle(&layer.handle())).await;
+    }
 }
 
 /// It is no answer, and the header is among those of each attempt.

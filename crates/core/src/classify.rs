@@ -112,7 +112,9 @@ pub struct WithSent<C, F> {
 }
 
 impl<C, F> WithSent<C, F> {
-    pub(crate) const fn new(classifier: C, sent: F) -> Self {
+    /// Lets `sent` say of which errors of `classifier` it is proved that nothing was sent.
+    #[must_use]
+    pub const fn new(classifier: C, sent: F) -> Self {
         Self { classifier, sent }
     }
 }

@@ -1,0 +1,63 @@
+//! Retries do not make a bad minute worse: the bounds that `examples/04_retry_with_a_budget.rs` prints the
+//! figures of.
+#![allow(missing_docs, reason = "a test")]
+
+#[path = "../examples/04_retry_with_a_budget.rs"]
+#[allow(dead_code, reason = "it prints, and this looks")]
+mod example;
+
+use example::{
+    DEFAULTS, ONCE, STAMPED, UNLIMITED, UNLIMITED_STAMPED, bad_minute, guarded, overload, plain,
+};
+
+#[tokio::test(start_paused = true)]
+async fn three_hops_add_a_quarter_at_most_to_the_load_of_what_is_down_or_fails_half_of_its_calls() {
+    for (percent, least) in [(100, 1.0005), (50, 1.2)] {
+        let alone = bad_minute(ONCE, percent, plain).await;
+        assert!((0.99..1.01).contains(&alone.calls()), "{}", alone.calls());
+        for policy in [DEFAULTS, STAMPED] {
+            let seen = bad_minute(policy, percent, plain).await;
+            assert!((least..=1.25).contains(&seen.calls()), "{percent} %: {}", seen.calls());
+            assert!(seen.answered() >= alone.answered(), "{percent} %: {}", seen.answered());
+        }
+    }
+}
+
+/// Why there is a budget. Of three hops that hand on a stamp, each tries first attempts only.
+#[tokio::test(start_paused = true)]
+async fn without_a_budget_three_hops_call_what_is_down_27_times_and_with_a_stamp_7_times() {
+    for (policy, expected) in [(UNLIMITED, 27.0), (UNLIMITED_STAMPED, 7.0)] {
+        let calls = bad_minute(policy, 100, plain).await.calls();
+        assert!((calls - expected).abs() < 1e-6, "{calls}");
+    }
+}
+
+/// A tenth for each hop where there is enough to try again and enough that succeeds, 1.331 times in all; the
+/// floors and bursts bring a little more.
+#[tokio::test(start_paused = true)]
+async fn three_hops_add_a_third_at_most_where_that_leaves_hardly_any_failure() {
+    for percent in [5, 15, 25, 35] {
+        let seen = bad_minute(DEFAULTS, percent, plain).await;
+        assert!(seen.calls() <= 1.35, "{percent} %: {}", seen.calls());
+        assert!(percent > 25 || seen.answered() > 0.98, "{percent} %: {}", seen.answered());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn breakers_inside_the_retries_leave_what_is_down_alone() {
+    let seen = bad_minute(DEFAULTS, 100, guarded).await;
+    assert!(seen.calls() < 0.01, "{}", seen.calls());
+}
+
+/// Of many clients, whose floors are 150 a second where 40 are to spare, as of one.
+#[tokio::test(start_paused = true)]
+async fn after_an_overload_goodput_is_back_as_soon_as_without_retries_and_without_a_budget_never() {
+    for clients in [1, 20, 50] {
+        let without_retries =
+            overload(ONCE, clients).await.well_again().expect("its queue empties");
+        let seen = overload(DEFAULTS, clients).await.well_again();
+        assert!(seen.is_some_and(|seconds| seconds <= without_retries + 1), "{clients}: {seen:?}");
+        assert!(seen.is_some_and(|seconds| seconds <= 5), "{clients}: {seen:?}");
+    }
+    assert_eq!(overload(UNLIMITED, 1).await.well_again(), None);
+}

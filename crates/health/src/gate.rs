@@ -163,10 +163,13 @@ impl Gate {
     }
 
     pub(crate) fn phase(&self, now: u64) -> Phase {
-        let mut word = self.word.load(Acquire);
-        if word & DRAINING != 0 && word & REFUSING == 0 && now >= self.refuse_from.load(Relaxed) {
-            self.refuse(now);
-            word = self.word.load(Acquire);
+        if !self.is_draining() {
+            return Phase::Serving;
+        }
+        // Written, so that it is the last there is: who finds somebody inside will be told when they leave.
+        let mut word = self.word.fetch_or(0, AcqRel);
+        if word & REFUSING == 0 && now >= self.refuse_from.load(Relaxed) && self.refuse(now) {
+            word = self.word.fetch_or(0, AcqRel);
         }
         if word & DRAINING == 0 {
             Phase::Serving

@@ -76,7 +76,8 @@ impl Heartbeat {
 ///
 /// Dropped, as by a task that ends, is aborted or panics, it is a failure, until a
 /// [heartbeat](Heartbeat) of the same name takes its place. A task that ends as it should says so by
-/// [`retire`](Self::retire).
+/// [`retire`](Self::retire); one that ends while the service [drains](crate::Health::drain) need not, unless
+/// by a panic.
 #[must_use = "dropped, it counts as a task that has died"]
 pub struct Pulse {
     heart: Arc<Heart>,
@@ -141,12 +142,16 @@ impl Pulse {
 
 impl Drop for Pulse {
     fn drop(&mut self) {
+        let Some(registry) = self.registry.upgrade() else { return };
         if self.heart.gone().is_none() {
-            self.heart.end(if thread::panicking() { Gone::Panicked } else { Gone::Lost });
+            self.heart.end(match thread::panicking() {
+                true => Gone::Panicked,
+                // What ends while all is being left is meant to.
+                false if registry.gate.is_draining() => Gone::Retired,
+                false => Gone::Lost,
+            });
         }
-        if let Some(registry) = self.registry.upgrade() {
-            registry.evaluate(now());
-        }
+        registry.evaluate(now());
     }
 }
 

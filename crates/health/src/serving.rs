@@ -86,7 +86,6 @@ impl Health {
     /// [set](ServiceHealth::set). The empty name, which stands for the whole, is always known.
     ///
     /// A name is kept as long as the registry. Do not make one of what a client sends.
-    #[must_use]
     pub fn service(&self, name: impl AsRef<str>) -> ServiceHealth {
         let name = self.0.services.add(name.as_ref());
         self.0.gate.changed.notify_waiters();

@@ -98,6 +98,18 @@ async fn a_bound_ends_it_for_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_may_wait_in_a_task_of_its_own() {
+    let health = Health::new();
+    let waiting = health.clone();
+    let task = tokio::spawn(async move { waiting.drained_within(20 * SECOND).await });
+    let watch = health.watch_serving("");
+    let watching = tokio::spawn(async move { next(&mut Box::pin(watch)).await });
+    assert_eq!(watching.await.unwrap(), Some(ServingStatus::Serving));
+    health.drain(SECOND);
+    assert_eq!(task.await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bound_that_passes_before_it_drains_changes_nothing() {
     let health = Health::new();
     assert_eq!(health.drained_within(SECOND).await, 0);

@@ -93,6 +93,10 @@ async fn a_consumer_that_is_behind_must_get_on() {
     pulse.progress(9, 4);
     sleep(SECOND).await;
     assert_eq!(health.status(Probe::Readiness), Status::Pass);
+    pulse.progress(9, 0);
+    pulse.progress(9, 1);
+    sleep(10 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Warn);
     pulse.retire();
 }
 
@@ -124,6 +128,22 @@ async fn a_task_that_dies_is_a_failure_at_once_and_its_successor_takes_its_place
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     assert_eq!(health.status(Probe::Readiness), Status::Fail);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ends_while_all_is_being_left_is_no_failure_unless_it_panics() {
+    let health = Health::new();
+    let [ends, panics] =
+        ["ends", "panics"].map(|name| health.liveness().pulse(Heartbeat::every(name, 10 * SECOND)));
+    health.drain(SECOND);
+    drop(ends);
+    assert_eq!(health.status(Probe::Liveness), Status::Pass);
+    let task = tokio::spawn(async move {
+        let _pulse = panics;
+        panic!("as it was told");
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(health.status(Probe::Liveness), Status::Fail);
 }
 
 #[tokio::test(start_paused = true)]

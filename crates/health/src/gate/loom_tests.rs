@@ -71,12 +71,13 @@ fn whoever_waits_for_the_last_is_woken() {
         let gate = Gate::take();
         let exchange = gate.enter(|| 0).unwrap();
         let leaver = thread::spawn(move || drop(exchange));
-        let drainer = thread::spawn(move || gate.drain(0));
+        gate.drain(0);
+        // Refuses from here on, so that nothing is left to be told of but the last to leave.
+        gate.phase(0);
         let mut changed = pin!(gate.changed.notified());
         changed.as_mut().enable();
         let drained = gate.phase(0) == Phase::Drained;
         leaver.join().unwrap();
-        drainer.join().unwrap();
         let woken = changed.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(());
         assert!(drained || woken);
         assert_eq!(gate.phase(0), Phase::Drained);
@@ -114,6 +115,8 @@ fn what_is_taken_back_leaves_nothing_behind() {
         assert_eq!(gate.phase(9), Phase::Serving);
         assert!(gate.enter(|| 9).is_some());
         assert_eq!(gate.in_flight(), 0);
+        gate.drain(20);
+        assert_eq!(gate.phase(9), Phase::Draining, "the next one begins anew");
         gate.orphan();
     });
 }

@@ -132,8 +132,19 @@ fn fields_of_later_versions_are_skipped() {
     assert_eq!(HealthCheckRequest::decode(&*later).unwrap().service, "pkg");
     assert_eq!(list_request(&later), Ok(()));
     // A group that another's end closes, one that nobody closes, and one too many within another.
-    for garbage in [&[0x2b, 0x34][..], &[0x2b], &[0x2c], &[0x2b; 101]] {
+    for garbage in [&[0x2b, 0x34][..], &[0x2b], &[0x2c]] {
         assert_eq!(list_request(garbage), Err(Malformed::Garbage), "{garbage:?}");
+    }
+    // A number of 64 bits, and one of 65.
+    for (last, fits) in [(1, true), (2, false)] {
+        let number = [&[0x10][..], &[0xff; 9], &[last]].concat();
+        assert_eq!(list_request(&number).is_ok(), fits);
+        assert_eq!(HealthListRequest::decode(&*number).is_ok(), fits);
+    }
+    for (deep, fits) in [(100, true), (101, false)] {
+        let groups = [vec![0x2b; deep], vec![0x2c; deep]].concat();
+        assert_eq!(list_request(&groups).is_ok(), fits);
+        assert_eq!(HealthListRequest::decode(&*groups).is_ok(), fits);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Promise 5: on the admitted path a layer allocates nothing. A new layer adds its rows.
 
+mod allocated;
+
 use std::{
     convert::Infallible,
     future::{Future, Ready, ready},
@@ -24,10 +26,13 @@ use palisade::{
 };
 use tower::{Layer, Service, service_fn};
 
+/// What is asked: a retry needs a body that is one.
+type Sent = Request<Empty<Bytes>>;
+
 #[derive(Clone)]
 struct Answers;
 
-impl Service<Request<()>> for Answers {
+impl<B> Service<Request<B>> for Answers {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -36,15 +41,15 @@ impl Service<Request<()>> for Answers {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<()>) -> Self::Future {
+    fn call(&mut self, _: Request<B>) -> Self::Future {
         ready(Ok(Response::new(Full::new(Bytes::from_static(b"hello")))))
     }
 }
 
 /// One exchange from readiness to the end of its body.
-fn exchange<S, B>(service: &mut S, request: Request<()>)
+fn exchange<S, B>(service: &mut S, request: Sent)
 where
-    S: Service<Request<()>, Response = Response<B>>,
+    S: Service<Sent, Response = Response<B>>,
     B: Body,
 {
     let mut cx = Context::from_waker(Waker::noop());
@@ -56,17 +61,17 @@ where
     while let Poll::Ready(Some(Ok(_))) = body.as_mut().poll_frame(&mut cx) {}
 }
 
-fn requests() -> [Request<()>; 3] {
+fn requests() -> [Sent; 3] {
     let get = Request::get("/").header("accept", "*/*").header("traceparent", "00-00-00-00");
     let post = Request::post("/orders").header("content-type", "application/json");
     let grpc = Request::post("/a.B/C").header("content-type", "application/grpc");
-    [get, post, grpc].map(|request| request.body(()).expect("a valid request"))
+    [get, post, grpc].map(|request| request.body(Empty::new()).expect("a valid request"))
 }
 
 /// What the exchanges allocate, once everything that is made at first use is made.
-fn allocated<S, B>(mut service: S, requests: impl Fn() -> [Request<()>; 3]) -> [AllocationInfo; 3]
+fn allocated<S, B>(mut service: S, requests: impl Fn() -> [Sent; 3]) -> [AllocationInfo; 3]
 where
-    S: Service<Request<()>, Response = Response<B>>,
+    S: Service<Sent, Response = Response<B>>,
     B: Body,
 {
     for request in requests() {
@@ -79,7 +84,7 @@ where
 fn allocates_nothing<L, B>(layer: &L)
 where
     L: Layer<Answers>,
-    L::Service: Service<Request<()>, Response = Response<B>>,
+    L::Service: Service<Sent, Response = Response<B>>,
     B: Body,
 {
     allocates(layer, [0; 3]);
@@ -90,7 +95,7 @@ where
 fn allocates<L, B>(layer: &L, expected: [u64; 3])
 where
     L: Layer<Answers>,
-    L::Service: Service<Request<()>, Response = Response<B>>,
+    L::Service: Service<Sent, Response = Response<B>>,
     B: Body,
 {
     let bare = allocated(Answers, requests);

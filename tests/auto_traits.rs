@@ -4,7 +4,8 @@ use std::{fmt::Debug, marker::PhantomData, rc::Rc};
 
 use palisade::{
     Deadline, Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render,
-    RenderFuture, RenderLayer, breaker, key, limit_concurrency as lc, limit_rate as lr, timeout,
+    RenderFuture, RenderLayer, breaker, key, limit_concurrency as lc, limit_rate as lr, retry,
+    timeout,
 };
 
 /// A service, future or body that may go to another thread.
@@ -42,6 +43,13 @@ fn layers_and_handles_can_be_cloned_and_shared() {
     value::<lr::Offender>();
     value::<lr::Quota>();
     value::<lr::Decision>();
+    value::<retry::RetryLayer>();
+    value::<retry::RetryLayer<Roams, fn(retry::RetryBody<Stays>) -> Stays>>();
+    value::<retry::RetryPolicy<Roams>>();
+    value::<retry::Retries>();
+    value::<retry::Budget>();
+    value::<retry::Attempts>();
+    value::<retry::Eligible>();
     value::<timeout::TimeoutLayer>();
     value::<timeout::Timeouts>();
     value::<timeout::RequestBodyTimeoutLayer>();
@@ -72,6 +80,8 @@ fn services_are_what_their_inner_service_is() {
     service::<lc::LimitConcurrency<Roams>>();
     service::<lr::LimitRate<Roams, Roams>>();
     service::<lr::LimitRate<Roams, Roams, lr::ExactStore<String>>>();
+    service::<retry::Retry<Roams, Roams>>();
+    service::<retry::Retry<Roams, Roams, fn(retry::RetryBody<Stays>) -> Stays>>();
     service::<timeout::Timeout<Roams>>();
     service::<timeout::RequestBodyTimeout<Roams>>();
     service::<RejectionError<Roams>>();
@@ -82,6 +92,7 @@ fn services_are_what_their_inner_service_is() {
     local::<lc::LimitConcurrency<Stays>>();
     local::<lr::LimitRate<Stays, Stays>>();
     local::<lr::LimitRate<Stays, Stays, lr::ExactStore<Stays>>>();
+    local::<retry::Retry<Stays, Stays>>();
     local::<timeout::Timeout<Stays>>();
     local::<timeout::RequestBodyTimeout<Stays>>();
 }
@@ -100,8 +111,30 @@ fn futures_and_bodies_are_what_their_inner_ones_are() {
     future::<RenderFuture<Roams, Roams>>();
     future::<lc::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
     future::<lc::Permit>();
+    future::<retry::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
+    future::<retry::RetryBody<Roams>>();
+    future::<retry::ReplayBody<Roams>>();
+    future::<retry::Backup<Roams>>();
+    future::<retry::Token>();
+    future::<retry::Retrying<Roams, Roams, Roams, Roams, Roams>>();
     local::<breaker::future::ResponseFuture<Stays, Stays, Stays>>();
     local::<lc::future::ResponseFuture<Stays>>();
+}
+
+/// The future of a retry, of requests and answers with this body.
+type Retried<T, B> =
+    retry::future::ResponseFuture<T, retry::Retrying<T, T, T, B, T>, B, std::fmt::Error, T>;
+
+/// A body that may not go to another thread.
+type LocalBody = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, Rc<()>>;
+
+/// A request's body need not be shared by threads to be kept by one: tonic's cannot be.
+#[test]
+fn what_is_kept_of_a_body_that_can_be_sent_can_be_sent() {
+    fn sent<T: Send + 'static>() {}
+    sent::<Retried<Roams, tonic::body::Body>>();
+    sent::<Retried<Roams, axum::body::Body>>();
+    sent::<retry::RetryBody<tonic::body::Body>>();
 }
 
 /// A timer must stay where it is, so a future that holds one cannot be moved once it was polled. A
@@ -111,6 +144,8 @@ fn futures_with_a_timer_are_what_their_inner_ones_are_but_for_unpin() {
     fn timed<T: Debug + Send + Sync + 'static>() {}
     timed::<timeout::future::ResponseFuture<Roams>>();
     local::<timeout::future::ResponseFuture<Stays>>();
+    timed::<Retried<Roams, http_body_util::Full<bytes::Bytes>>>();
+    local::<Retried<Stays, LocalBody>>();
     future::<timeout::ResponseBody<Roams>>();
     future::<timeout::request_body::RequestBody<Roams>>();
     future::<timeout::request_body::RequestBodyFuture<Roams>>();
@@ -146,4 +181,32 @@ async fn a_service_that_neither_is_send_nor_static_can_be_wrapped() {
     let mut service = limit.layer(rate.layer(lc::LimitConcurrencyLayer::new(1).layer(breaker)));
     let answer = service.ready().await.unwrap().call(Request::new(Rc::new(7))).await;
     assert_eq!((answer.unwrap().status().as_u16(), seen.get()), (200, 7));
+}
+
+/// A retry's, whose request's body stays on this thread too.
+#[tokio::test]
+async fn nor_need_what_is_sent_again_be_send_or_static() {
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Empty};
+    use tower::{Layer, ServiceExt, service_fn};
+
+    let seen = std::cell::Cell::new(0);
+    let mine = Rc::new(());
+    let inner = service_fn(|request: Request<retry::RetryBody<_>>| {
+        seen.set(seen.get() + 1);
+        let mine = Rc::clone(&mine);
+        async move {
+            let sent = request.into_body().collect().await.map_err(|_| mine)?;
+            assert_eq!(sent.to_bytes(), "soup");
+            Ok::<_, Rc<()>>(Response::new(Empty::<bytes::Bytes>::new()))
+        }
+    });
+    let borrowed = &mine;
+    let body = http_body_util::Full::<bytes::Bytes>::from("soup").map_frame(move |frame| {
+        assert!(Rc::strong_count(borrowed) > 0);
+        frame
+    });
+    let answer =
+        retry::RetryLayer::default().layer(inner).oneshot(Request::put("/").body(body).unwrap());
+    assert_eq!((answer.await.unwrap().status().as_u16(), seen.get()), (200, 1));
 }

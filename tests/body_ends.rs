@@ -12,10 +12,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use palisade::{BodyRule, End, Guard, GuardedBody, Head, Protocol, Reason, Rejection};
+use palisade::{
+    BodyRule, End, Guard, GuardedBody, Head, Protocol, Reason, Rejection,
+    retry::{Eligible, Peek, RetryBody, RetryLayer, RetryPolicy},
+};
 use palisade_testkit::sockets::{Client, Raw, Server, exchange};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tower::service_fn;
+use tower::{Layer, service_fn};
 
 const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
@@ -57,6 +60,14 @@ fn guarded() -> (Server, Ends) {
         std::future::ready(Ok::<_, Infallible>(GuardedBody::guard(plain(&request), rule, guard)))
     }));
     (server, Ends(ends))
+}
+
+/// Around each request a retry that looks into its answer, as a gRPC one's.
+fn retried() -> Server {
+    let policy = RetryPolicy::grpc().eligible(|_| Eligible::Always).peek(Peek::FirstFrame);
+    Server::hyper(RetryLayer::new(policy).layer(service_fn(
+        async |request: Request<RetryBody<Incoming>>| Ok::<_, Infallible>(plain(&request)),
+    )))
 }
 
 struct Ends(UnboundedReceiver<Ended>);
@@ -223,9 +234,9 @@ async fn a_body_that_fails_has_failed() {
 }
 
 #[tokio::test]
-async fn a_guard_changes_no_byte_over_http1() {
-    let (server, _ends) = guarded();
-    let unguarded = unguarded();
+async fn neither_a_guard_nor_a_retry_changes_a_byte_over_http1() {
+    let (guarded, _ends) = guarded();
+    let (retried, unguarded) = (retried(), unguarded());
     for method in ["GET", "HEAD"] {
         for path in [
             "/full",
@@ -238,11 +249,15 @@ async fn a_guard_changes_no_byte_over_http1() {
             "/ending",
             "/trailers",
         ] {
+            // A retry looks into the answers to such requests.
             let sent = format!(
-                "{method} {path} HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: close\r\n\r\n"
+                "{method} {path} HTTP/1.1\r\nhost: x\r\nte: trailers\r\ncontent-type: application/grpc\r\n\
+                 connection: close\r\n\r\n"
             );
             let without = exchange(&unguarded, &sent).await;
-            assert_eq!(exchange(&server, &sent).await, without, "{method} {path}");
+            for server in [&guarded, &retried] {
+                assert_eq!(exchange(server, &sent).await, without, "{method} {path}");
+            }
             // Of an empty body hyper says so, but not to HEAD.
             let announced = ["/full", "/announced", "/announced/endless"].contains(&path);
             let empty = (method, path) == ("GET", "/empty");
@@ -252,20 +267,22 @@ async fn a_guard_changes_no_byte_over_http1() {
 }
 
 #[tokio::test]
-async fn a_guard_changes_no_header_over_http2() {
-    let (server, _ends) = guarded();
-    let unguarded = unguarded();
+async fn neither_a_guard_nor_a_retry_changes_a_header_over_http2() {
+    let (guarded, _ends) = guarded();
+    let (retried, unguarded) = (retried(), unguarded());
     for path in
         ["/full", "/empty", "/204", "/304", "/announced", "/streamed", "/ending", "/trailers"]
     {
         let mut heads = Vec::new();
-        for server in [&server, &unguarded] {
+        for server in [&guarded, &retried, &unguarded] {
             let client = Client::connect(server, Version::HTTP_2).await;
-            let (mut head, body) = client.get(path).await.unwrap().into_parts();
+            let mut request = request(Method::GET, path);
+            request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            let (mut head, body) = client.send(request).await.unwrap().into_parts();
             head.headers.remove("date");
             heads.push((head.status, head.headers, body.is_end_stream()));
         }
-        assert_eq!(heads[0], heads[1], "{path}");
+        assert_eq!((&heads[0], &heads[1]), (&heads[2], &heads[2]), "{path}");
         assert_eq!(
             heads[0].1.contains_key("content-length"),
             ["/full", "/announced"].contains(&path),

@@ -1,7 +1,7 @@
 //! The eight promises of ARCHITECTURE.md, kept by every layer.
 //!
-//! A new layer implements [`Subject`] in `subjects/` and adds its name to [`laws!`]. Promise 5 is kept in
-//! `allocations.rs` and `auto_traits.rs`, promises 3 and 4 also over sockets.
+//! A new layer implements [`Subject`] in `subjects/`, and [`Refuses`] if it does, and adds its name to
+//! [`laws!`]. Promise 5 is kept in `allocations.rs` and `auto_traits.rs`, promises 3 and 4 also over sockets.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod subjects;
@@ -16,24 +16,34 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
+use http_body_util::Empty;
 use palisade::{BoxError, Rejection, Sent};
 use palisade_testkit::{Act, Pace, Plan, Probe, ProbeError};
 use subjects::{
     Breaker, BreakerByBody, KeyedBreaker, LimitConcurrency, LimitRate, LimitRateByAnswer,
-    LimitRateByWindows, Timeout,
+    LimitRateByWindows, Retry, SecondAttempt, Timeout,
 };
 use tower::{Layer, Service};
+
+/// What is asked: a retry needs a body that is one.
+type Get = Request<Empty<Bytes>>;
 
 /// A layer under the laws. That its services keep the inner error type is a bound.
 trait Subject {
     type Layer: Layer<Probe, Service = Self::Service> + Clone;
-    type Service: Service<Request<()>, Response = Response<Self::Body>, Error = ProbeError, Future: Sized>
+    type Service: Service<Get, Response = Response<Self::Body>, Error = ProbeError, Future: Sized>
         + Clone;
     type Body: Body<Data = Bytes, Error: Into<BoxError>>;
 
     /// One that lets a request pass after the other.
     fn passing() -> Self::Layer;
 
+    /// What exchanges hold of the layer now: permits, leases, bytes.
+    fn held(layer: &Self::Layer) -> usize;
+}
+
+/// One that also turns requests away.
+trait Refuses: Subject {
     /// One that refuses every request before it reaches the inner service.
     fn refusing() -> Self::Layer;
 
@@ -42,24 +52,23 @@ trait Subject {
 
     /// Makes such a layer refuse from now on, where the exchange has not done so.
     fn tighten(_: &Self::Layer) {}
-
-    /// What exchanges hold of the layer now: permits, leases.
-    fn held(layer: &Self::Layer) -> usize;
 }
 
 macro_rules! laws {
-    ($($subject:ident),+ $(,)?) => {
-        laws! { @each [$($subject),+]
-            a_refusal_is_an_answer
-            a_refusal_speaks_the_protocol_of_the_request
+    (kept by [$($keeps:ident),+ $(,)?], and those that refuse: [$($refuses:ident),+ $(,)?]) => {
+        laws! { @each [$($keeps,)+ $($refuses),+]
             an_error_of_the_inner_service_passes_as_it_is
-            all_services_of_a_layer_and_of_its_clones_share_one_state
             an_exchange_is_held_until_its_body_is_over
             dropped_at_any_poll_nothing_is_lost
             unwound_at_any_stage_nothing_is_lost
             readiness_is_the_inner_services
-            readiness_is_never_an_error_of_the_layer
             the_instance_that_was_readied_is_the_one_called
+        }
+        laws! { @each [$($refuses),+]
+            a_refusal_is_an_answer
+            a_refusal_speaks_the_protocol_of_the_request
+            all_services_of_a_layer_and_of_its_clones_share_one_state
+            readiness_is_never_an_error_of_the_layer
         }
     };
     (@each $subjects:tt $($law:ident)+) => { $(laws! { @law $law $subjects })+ };
@@ -71,23 +80,22 @@ macro_rules! laws {
 }
 
 laws! {
-    LimitConcurrency, LimitRate, LimitRateByWindows, LimitRateByAnswer, Timeout, Breaker,
-    BreakerByBody, KeyedBreaker,
+    kept by [Retry, SecondAttempt], and those that refuse: [
+        LimitConcurrency, LimitRate, LimitRateByWindows, LimitRateByAnswer, Timeout, Breaker,
+        BreakerByBody, KeyedBreaker,
+    ]
 }
 
 fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
-fn poll_ready<S: Service<Request<()>>>(service: &mut S) -> Poll<Result<(), S::Error>> {
+fn poll_ready<S: Service<Get>>(service: &mut S) -> Poll<Result<(), S::Error>> {
     service.poll_ready(&mut cx())
 }
 
 /// Calls a service that is ready, for an answer that is there at once.
-fn answer<S: Service<Request<()>>>(
-    service: &mut S,
-    request: Request<()>,
-) -> Result<S::Response, S::Error> {
+fn answer<S: Service<Get>>(service: &mut S, request: Get) -> Result<S::Response, S::Error> {
     let Poll::Ready(Ok(())) = poll_ready(service) else { panic!("not ready") };
     match pin!(service.call(request)).poll(&mut cx()) {
         Poll::Ready(answer) => answer,
@@ -95,14 +103,14 @@ fn answer<S: Service<Request<()>>>(
     }
 }
 
-fn get() -> Request<()> {
-    Request::new(())
+fn get() -> Get {
+    Request::new(Empty::new())
 }
 
 /// Takes an exchange `patience` polls far, and then gives up.
 fn attempt<S, B>(service: &mut S, mut patience: u32)
 where
-    S: Service<Request<()>, Response = Response<B>>,
+    S: Service<Get, Response = Response<B>>,
     B: Body,
 {
     let mut spent = || {
@@ -143,7 +151,7 @@ mod laws {
     use super::*;
 
     /// Promise 1.
-    pub(super) fn a_refusal_is_an_answer<T: Subject>() {
+    pub(super) fn a_refusal_is_an_answer<T: Refuses>() {
         let probe = Probe::new();
         let response = answer(&mut T::refusing().layer(probe.clone()), get()).unwrap();
         let rejection = Rejection::of(&response).expect("the response says who made it");
@@ -154,10 +162,10 @@ mod laws {
     }
 
     /// Promises 1 and 4.
-    pub(super) fn a_refusal_speaks_the_protocol_of_the_request<T: Subject>() {
+    pub(super) fn a_refusal_speaks_the_protocol_of_the_request<T: Refuses>() {
         let mut service = T::refusing().layer(Probe::new());
         let grpc = Request::post("/a.B/C").header("content-type", "application/grpc+proto");
-        let response = answer(&mut service, grpc.body(()).unwrap()).unwrap();
+        let response = answer(&mut service, grpc.body(Empty::new()).unwrap()).unwrap();
         let code = Rejection::of(&response).unwrap().grpc_code().number();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["grpc-status"], code.to_string().as_str());
@@ -178,7 +186,7 @@ mod laws {
     }
 
     /// Promise 2.
-    pub(super) fn all_services_of_a_layer_and_of_its_clones_share_one_state<T: Subject>() {
+    pub(super) fn all_services_of_a_layer_and_of_its_clones_share_one_state<T: Refuses>() {
         let (layer, plan) = T::tight();
         let probe = Probe::new();
         probe.replan(|current| *current = plan);
@@ -272,7 +280,7 @@ mod laws {
     }
 
     /// Promise 8.
-    pub(super) fn readiness_is_never_an_error_of_the_layer<T: Subject>() {
+    pub(super) fn readiness_is_never_an_error_of_the_layer<T: Refuses>() {
         for pace in [Pace::AtOnce, Pace::Never] {
             let probe = Probe::new().with_ready(pace, Act::Succeed);
             let mut service = T::refusing().layer(probe.clone());

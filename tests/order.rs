@@ -7,9 +7,10 @@ mod orders;
 
 use std::{num::NonZeroU32, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use palisade::{
     Rejection,
     key::Global,
@@ -38,11 +39,14 @@ fn hangs_before_its_head() -> Probe {
     Probe::new().with_head(Pace::Never, Act::Succeed)
 }
 
+/// What is asked: a retry needs a body that is one.
+type Get = Request<Empty<Bytes>>;
+
 async fn get<S, B>(service: S) -> Response<B>
 where
-    S: Service<Request<()>, Response = Response<B>, Error: std::fmt::Debug>,
+    S: Service<Get, Response = Response<B>, Error: std::fmt::Debug>,
 {
-    service.oneshot(Request::new(())).await.unwrap()
+    service.oneshot(Get::default()).await.unwrap()
 }
 
 fn is_timeout<B>(response: &Response<B>) -> bool {

@@ -12,7 +12,7 @@ use palisade::{
 use palisade_testkit::{Act, Pace, Plan, Probe, ProbeBody};
 use tower::Layer;
 
-use crate::{Subject, answer, get};
+use crate::{Refuses, Subject, answer, get};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -54,6 +54,12 @@ impl Subject for Breaker {
         half_opened::<Self>(layer, &switch)
     }
 
+    fn held(layer: &Self::Layer) -> usize {
+        probes(&layer.handle())
+    }
+}
+
+impl Refuses for Breaker {
     fn refusing() -> Self::Layer {
         let layer = BreakerLayer::default();
         layer.handle().force_open();
@@ -62,10 +68,6 @@ impl Subject for Breaker {
 
     fn tight() -> (Self::Layer, Plan) {
         (BreakerLayer::new(open_for(HOUR)), failing())
-    }
-
-    fn held(layer: &Self::Layer) -> usize {
-        probes(&layer.handle())
     }
 }
 
@@ -81,6 +83,12 @@ impl Subject for BreakerByBody {
         Breaker::passing().with_classifier(GrpcClassifier)
     }
 
+    fn held(layer: &Self::Layer) -> usize {
+        probes(&layer.handle())
+    }
+}
+
+impl Refuses for BreakerByBody {
     fn refusing() -> Self::Layer {
         Breaker::refusing().with_classifier(GrpcClassifier)
     }
@@ -89,10 +97,6 @@ impl Subject for BreakerByBody {
     fn tight() -> (Self::Layer, Plan) {
         let (layer, _) = Breaker::tight();
         (layer.with_classifier(GrpcClassifier), Plan::default())
-    }
-
-    fn held(layer: &Self::Layer) -> usize {
-        probes(&layer.handle())
     }
 }
 
@@ -109,6 +113,12 @@ impl Subject for KeyedBreaker {
         half_opened::<Self>(layer, &switch)
     }
 
+    fn held(layer: &Self::Layer) -> usize {
+        probes(&layer.handle().make(&()).unwrap())
+    }
+}
+
+impl Refuses for KeyedBreaker {
     fn refusing() -> Self::Layer {
         let layer = KeyedBreakerLayer::new(open_for(HOUR), Global);
         layer.handle().make(&()).unwrap().force_open();
@@ -117,9 +127,5 @@ impl Subject for KeyedBreaker {
 
     fn tight() -> (Self::Layer, Plan) {
         (KeyedBreakerLayer::new(open_for(HOUR), Global), failing())
-    }
-
-    fn held(layer: &Self::Layer) -> usize {
-        probes(&layer.handle().make(&()).unwrap())
     }
 }

@@ -1,6 +1,7 @@
 //! The layers under the laws.
 
 mod breaker;
+mod retry;
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -13,8 +14,9 @@ use palisade::{
 use palisade_testkit::{Plan, Probe};
 
 pub(crate) use breaker::{Breaker, BreakerByBody, KeyedBreaker};
+pub(crate) use retry::{Retry, SecondAttempt};
 
-use crate::Subject;
+use crate::{Refuses, Subject};
 
 pub(crate) struct LimitConcurrency;
 
@@ -27,6 +29,12 @@ impl Subject for LimitConcurrency {
         LimitConcurrencyLayer::new(1)
     }
 
+    fn held(layer: &Self::Layer) -> usize {
+        layer.handle().in_flight()
+    }
+}
+
+impl Refuses for LimitConcurrency {
     fn refusing() -> Self::Layer {
         LimitConcurrencyLayer::new(0)
     }
@@ -35,10 +43,6 @@ impl Subject for LimitConcurrency {
         let mut plan = Plan::default();
         plan.body.frames = 1;
         (LimitConcurrencyLayer::new(1), plan)
-    }
-
-    fn held(layer: &Self::Layer) -> usize {
-        layer.handle().in_flight()
     }
 }
 
@@ -53,6 +57,13 @@ impl Subject for LimitRate {
         LimitRateLayer::new(Quota::per_second(NonZeroU32::MAX), Global)
     }
 
+    /// Tokens are not handed back.
+    fn held(_: &Self::Layer) -> usize {
+        0
+    }
+}
+
+impl Refuses for LimitRate {
     /// Whose requests cost more than is ever allowed.
     fn refusing() -> Self::Layer {
         let two = NonZeroU32::MIN.saturating_add(1);
@@ -61,11 +72,6 @@ impl Subject for LimitRate {
 
     fn tight() -> (Self::Layer, Plan) {
         (LimitRateLayer::new(Quota::per_hour(NonZeroU32::MIN), Global), Plan::default())
-    }
-
-    /// Tokens are not handed back.
-    fn held(_: &Self::Layer) -> usize {
-        0
     }
 }
 
@@ -83,6 +89,12 @@ impl Subject for LimitRateByWindows {
             .with_quota("hour", Quota::per_hour(NonZeroU32::MAX))
     }
 
+    fn held(_: &Self::Layer) -> usize {
+        0
+    }
+}
+
+impl Refuses for LimitRateByWindows {
     /// Since the last window never allows so much.
     fn refusing() -> Self::Layer {
         let two = NonZeroU32::MIN.saturating_add(1);
@@ -94,10 +106,6 @@ impl Subject for LimitRateByWindows {
     fn tight() -> (Self::Layer, Plan) {
         let layer = Self::passing().with_quota("one", Quota::per_hour(NonZeroU32::MIN));
         (layer, Plan::default())
-    }
-
-    fn held(_: &Self::Layer) -> usize {
-        0
     }
 }
 
@@ -113,6 +121,12 @@ impl Subject for LimitRateByAnswer {
         LimitRate::passing().charge_when(|_| true)
     }
 
+    fn held(_: &Self::Layer) -> usize {
+        0
+    }
+}
+
+impl Refuses for LimitRateByAnswer {
     fn refusing() -> Self::Layer {
         LimitRate::refusing().charge_when(|_| true)
     }
@@ -120,10 +134,6 @@ impl Subject for LimitRateByAnswer {
     fn tight() -> (Self::Layer, Plan) {
         let (layer, plan) = LimitRate::tight();
         (layer.charge_when(|_| true), plan)
-    }
-
-    fn held(_: &Self::Layer) -> usize {
-        0
     }
 }
 
@@ -138,6 +148,13 @@ impl Subject for Timeout {
         TimeoutLayer::server(Duration::from_secs(60))
     }
 
+    /// It hands nothing out.
+    fn held(_: &Self::Layer) -> usize {
+        0
+    }
+}
+
+impl Refuses for Timeout {
     fn refusing() -> Self::Layer {
         TimeoutLayer::server(Duration::ZERO)
     }
@@ -148,10 +165,5 @@ impl Subject for Timeout {
 
     fn tighten(layer: &Self::Layer) {
         layer.handle().set_limit(Duration::ZERO);
-    }
-
-    /// It hands nothing out.
-    fn held(_: &Self::Layer) -> usize {
-        0
     }
 }

@@ -15,6 +15,9 @@ pub(crate) struct Kept<B: Body> {
     read: VecDeque<Result<Frame<Bytes>, B::Error>>,
     /// `None` once it is at its end, and whoever waited for that was told.
     rest: Option<Pin<Box<B>>>,
+    /// What is left of the length, where the body knew it. Else it is not told either when all is read:
+    /// whoever passes on so much and no more would miss the trailers, or the error, that come after it.
+    announced: Option<u64>,
 }
 
 /// What is read of a response into memory while another attempt is waited for; one that is larger is
@@ -35,7 +38,8 @@ pub(crate) enum First<'a> {
 
 impl<B: Body<Data = Bytes>> Kept<B> {
     pub(crate) fn new(body: B) -> Self {
-        Self { read: VecDeque::new(), rest: Some(Box::pin(body)) }
+        let announced = body.size_hint().exact();
+        Self { read: VecDeque::new(), rest: Some(Box::pin(body)), announced }
     }
 
     /// Reads what comes first.
@@ -90,7 +94,12 @@ impl<B: Body<Data = Bytes>> Kept<B> {
         if self.read.is_empty() {
             ready!(self.poll_read(cx));
         }
-        Poll::Ready(self.read.pop_front())
+        let frame = self.read.pop_front();
+        if let (Some(left), Some(Ok(frame))) = (&mut self.announced, &frame) {
+            let data = frame.data_ref().map_or(0, |data| data.len() as u64);
+            *left = left.saturating_sub(data);
+        }
+        Poll::Ready(frame)
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -98,8 +107,14 @@ impl<B: Body<Data = Bytes>> Kept<B> {
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
+        if self.is_end_stream() {
+            return SizeHint::with_exact(0);
+        }
+        if let Some(left) = self.announced {
+            return SizeHint::with_exact(left);
+        }
         let read = self.data();
-        let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let rest = self.rest.as_ref().map(Body::size_hint).unwrap_or_default();
         let mut hint = SizeHint::new();
         if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
             hint.set_upper(upper);
@@ -114,7 +129,7 @@ impl<B: Body> fmt::Debug for Kept<B> {
         f.debug_struct("Kept")
             .field("read", &self.read.len())
             .field("over", &self.rest.is_none())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -55,7 +55,8 @@
 //!
 //! A request that is never tried again: to be looked at, and its answer is moved once; no allocation. All
 //! others: a copy of their head, a box for it, a clone of the inner service, and two allocations for a body that
-//! is not empty; while all is well the budget is one load.
+//! is not empty; three for a gRPC answer whose status is looked for behind its head. While all is well the
+//! budget is two loads.
 //!
 //! # Where it stands
 //!

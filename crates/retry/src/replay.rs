@@ -186,7 +186,8 @@ where
             }
     }
 
-    /// Where the original knew its length, every copy says what is left of that.
+    /// Where the original knew its length, every copy says what is left of that, and where it did not, none
+    /// does.
     fn size_hint(&self) -> SizeHint {
         if self.is_end_stream() {
             return SizeHint::with_exact(0);
@@ -196,8 +197,9 @@ where
         }
         let rest = match &self.source {
             Source::Reading(original) => original.size_hint(),
-            Source::Ended | Source::Failed => SizeHint::with_exact(0),
-            Source::Gone => SizeHint::default(),
+            // Of a body that did not know its length the next copy says no more than this one did, or the
+            // same request would be framed in another way.
+            Source::Ended | Source::Failed | Source::Gone => SizeHint::default(),
         };
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(self.bytes_left));

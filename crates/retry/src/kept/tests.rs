@@ -47,10 +47,47 @@ fn what_is_small_and_there_is_read_and_whoever_waits_for_its_end_is_told() {
         assert!(!kept.is_end_stream());
         kept.read_ahead(&mut cx());
         assert_eq!(probe.tally().in_flight, 0);
-        assert_eq!(kept.size_hint().exact(), Some(3));
+        // A probe's body knows its length if nothing comes after that.
+        assert_eq!(kept.size_hint().exact(), (then == "...end").then_some(3));
+        assert_eq!(kept.size_hint().lower(), 3);
         assert_eq!(rest(&mut kept), then);
         assert!(kept.is_end_stream());
+        assert_eq!(kept.size_hint().exact(), Some(0));
     }
+}
+
+/// Of nine bytes, three: whoever passes it on must not say that three are all.
+#[test]
+fn an_answer_that_broke_off_is_not_made_a_whole_one() {
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+
+    /// As of a response with a content-length.
+    struct Announced<B>(B);
+
+    impl<B: Body + Unpin> Body for Announced<B> {
+        type Data = B::Data;
+        type Error = B::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+            Pin::new(&mut self.0).poll_frame(cx)
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(9)
+        }
+    }
+
+    let frames = [Ok(Frame::data(Bytes::from_static(b"sou"))), Err("cut off")];
+    let mut kept = Kept::new(Announced(StreamBody::new(stream::iter(frames))));
+    kept.read_ahead(&mut cx());
+    assert_eq!(kept.size_hint().exact(), Some(9));
+    assert!(matches!(kept.poll_frame(&mut cx()), Poll::Ready(Some(Ok(_)))));
+    assert_eq!(kept.size_hint().exact(), Some(6));
+    assert!(matches!(kept.poll_frame(&mut cx()), Poll::Ready(Some(Err("cut off")))));
 }
 
 #[test]

@@ -172,8 +172,7 @@ impl Model {
         let again = again as u64;
         Some(match (self.hint, self.over) {
             (Hint::Exact, _) => hint(Hint::Exact, total),
-            (_, Some(Over::Ended | Over::Failed)) => (again, Some(again)),
-            (_, Some(Over::Panicked)) => (again, None),
+            (_, Some(_)) => (again, None),
             (said, None) => {
                 let (lower, upper) = hint(said, length(&self.rest));
                 (lower + again, upper.map(|upper| upper + again))

@@ -13,14 +13,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::Request;
+use http_body_util::Empty;
 use palisade::{
     breaker::{BreakerLayer, Trip},
     limit_concurrency::LimitConcurrencyLayer,
+    retry::RetryLayer,
     timeout::TimeoutLayer,
 };
-use support::{Bare, PendingOnce, exchange, open_breaker, timers};
+use support::{
+    Bare, PendingOnce, exchange, exchange_empty, failing, never, open_breaker, out_of_budget,
+    timers,
+};
 use tower::{
     Layer, Service, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
     timeout::TimeoutLayer as TowerTimeoutLayer,
@@ -36,6 +42,22 @@ fn from_two_threads<S>(service: &S, requests: u64) -> Duration
 where
     S: Service<Request<()>> + Clone + Send,
 {
+    both(service, requests, exchange)
+}
+
+/// The same with requests whose body is one.
+fn empty_from_two_threads<S>(service: &S, requests: u64) -> Duration
+where
+    S: Service<Request<Empty<Bytes>>> + Clone + Send,
+{
+    both(service, requests, exchange_empty)
+}
+
+fn both<S: Clone + Send>(
+    service: &S,
+    requests: u64,
+    exchange: impl Fn(&mut S) + Copy + Send,
+) -> Duration {
     let together = Barrier::new(2);
     let one = || {
         let mut service = service.clone();
@@ -99,6 +121,28 @@ fn limit_concurrency(c: &mut Criterion) {
     group.finish();
 }
 
+fn retry(c: &mut Criterion) {
+    let _context = timers();
+    let mut group = c.benchmark_group("retry from two threads");
+    group.bench_function("bare", |b| b.iter_custom(|n| empty_from_two_threads(&Bare, n)));
+
+    let service = never().layer(Bare);
+    group.bench_function("palisade, never", |b| {
+        b.iter_custom(|n| empty_from_two_threads(&service, n));
+    });
+
+    let service = RetryLayer::default().layer(Bare);
+    group.bench_function("palisade, always", |b| {
+        b.iter_custom(|n| empty_from_two_threads(&service, n));
+    });
+
+    let service = out_of_budget().layer(failing().layer(Bare));
+    group.bench_function("palisade, refused", |b| {
+        b.iter_custom(|n| empty_from_two_threads(&service, n));
+    });
+    group.finish();
+}
+
 fn timeout(c: &mut Criterion) {
     let _context = timers();
     let mut group = c.benchmark_group("timeout from two threads");
@@ -122,5 +166,5 @@ fn timeout(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, breaker, limit_concurrency, timeout);
+criterion_group!(benches, breaker, limit_concurrency, retry, timeout);
 criterion_main!(benches);

@@ -15,9 +15,13 @@ use palisade::{
     key::{Global, HeaderKey},
     limit_concurrency::LimitConcurrencyLayer,
     limit_rate::{LimitRateLayer, Quota},
+    retry::{Eligible, RetryLayer, RetryPolicy},
     timeout::TimeoutLayer,
 };
-use support::{Bare, KEY, PendingOnce, exchange, exchange_keyed, open_breaker, timers};
+use support::{
+    Bare, KEY, PendingOnce, exchange, exchange_empty, exchange_full, exchange_keyed, failing,
+    never, open_breaker, out_of_budget, timers,
+};
 use tower::{
     Layer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer,
     timeout::TimeoutLayer as TowerTimeoutLayer,
@@ -119,5 +123,32 @@ fn breaker(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, breaker, limit_concurrency, limit_rate, timeout);
+fn retry(c: &mut Criterion) {
+    let _context = timers();
+    let mut group = c.benchmark_group("retry");
+    let mut service = Bare;
+    group.bench_function("bare", |b| b.iter(|| exchange_empty(&mut service)));
+
+    let mut service = never().layer(Bare);
+    group.bench_function("palisade, never", |b| b.iter(|| exchange_empty(&mut service)));
+
+    let if_not_sent = RetryPolicy::http().eligible(|_| Eligible::IfNotSent);
+    let mut service = RetryLayer::new(if_not_sent).layer(Bare);
+    group.bench_function("palisade, if not sent", |b| b.iter(|| exchange_empty(&mut service)));
+
+    let mut service = RetryLayer::default().layer(Bare);
+    group.bench_function("palisade, always", |b| b.iter(|| exchange_empty(&mut service)));
+    group.bench_function("palisade, always, with a body", |b| {
+        b.iter(|| exchange_full(&mut service));
+    });
+
+    let mut service = failing().layer(Bare);
+    group.bench_function("bare, failing", |b| b.iter(|| exchange_empty(&mut service)));
+
+    let mut service = out_of_budget().layer(failing().layer(Bare));
+    group.bench_function("palisade, refused", |b| b.iter(|| exchange_empty(&mut service)));
+    group.finish();
+}
+
+criterion_group!(benches, breaker, limit_concurrency, limit_rate, retry, timeout);
 criterion_main!(benches);

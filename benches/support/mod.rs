@@ -11,14 +11,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
-use http_body_util::Empty;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{Empty, Full};
 use palisade::{
     Backoff,
     breaker::{BreakerLayer, Policy, State, Trip},
+    retry::{Budget, Eligible, RetryLayer, RetryPolicy},
 };
 use tokio::runtime::{Builder, EnterGuard, Runtime};
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, service_fn, util::MapResponseLayer};
 
 /// Ready at once, answers at once, with a body that is at its end.
 ///
@@ -27,7 +28,7 @@ use tower::{Layer, Service, service_fn};
 #[derive(Clone, Copy)]
 pub(crate) struct Bare;
 
-impl Service<Request<()>> for Bare {
+impl<B> Service<Request<B>> for Bare {
     type Response = Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = BareFuture;
@@ -38,7 +39,7 @@ impl Service<Request<()>> for Bare {
     }
 
     #[inline(never)]
-    fn call(&mut self, request: Request<()>) -> BareFuture {
+    fn call(&mut self, request: Request<B>) -> BareFuture {
         std::hint::black_box(&request);
         BareFuture
     }
@@ -125,10 +126,30 @@ where
     send(service, request);
 }
 
+/// As [`exchange`], with a request whose body is one, and is empty.
+#[allow(dead_code, reason = "not every bench has a layer that asks for one")]
 #[inline]
-fn send<S>(service: &mut S, request: Request<()>)
+pub(crate) fn exchange_empty<S>(service: &mut S)
 where
-    S: Service<Request<()>>,
+    S: Service<Request<Empty<Bytes>>>,
+{
+    send(service, Request::new(Empty::new()));
+}
+
+/// As [`exchange`], with a request that says something.
+#[allow(dead_code, reason = "not every bench sends any")]
+#[inline]
+pub(crate) fn exchange_full<S>(service: &mut S)
+where
+    S: Service<Request<Full<Bytes>>>,
+{
+    send(service, Request::new(Full::new(Bytes::from_static(b"soup"))));
+}
+
+#[inline]
+fn send<S, B>(service: &mut S, request: Request<B>)
+where
+    S: Service<Request<B>>,
 {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "not ready");
@@ -151,4 +172,27 @@ pub(crate) fn open_breaker() -> BreakerLayer {
     let failed = pin!(service.call(Request::new(()))).poll(&mut Context::from_waker(Waker::noop()));
     assert!(failed.is_ready() && layer.handle().state() == State::Open, "the circuit is not open");
     layer
+}
+
+/// For requests that are never tried again, whatever they are.
+#[allow(dead_code, reason = "not every bench looks at it")]
+pub(crate) fn never() -> RetryLayer {
+    RetryLayer::new(RetryPolicy::http().eligible(|_| Eligible::Never))
+}
+
+/// Whose budget is empty for good.
+#[allow(dead_code, reason = "not every bench looks at it")]
+pub(crate) fn out_of_budget() -> RetryLayer {
+    RetryLayer::new(RetryPolicy::http().budget(Budget::ratio(1e-9).floor(0).burst(0)))
+}
+
+type Answer = Response<Empty<Bytes>>;
+
+/// What would be tried again, within the budget.
+#[allow(dead_code, reason = "not every bench looks at it")]
+pub(crate) fn failing() -> MapResponseLayer<fn(Answer) -> Answer> {
+    MapResponseLayer::new(|mut response: Answer| {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
+    })
 }

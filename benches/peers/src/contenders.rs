@@ -4,20 +4,21 @@ use std::{convert::Infallible, time::Duration};
 
 use failsafe::{Config, backoff, failure_policy::consecutive_failures};
 use http::{Request, Response, StatusCode};
-use http_body_util::Empty;
 use palisade::{
     breaker::{BreakerLayer, Trip},
     key::HeaderKey as BorrowedHeaderKey,
     limit_concurrency::LimitConcurrencyLayer,
     limit_rate::{ExactStore, LimitRateLayer},
+    retry::RetryLayer,
     timeout::TimeoutLayer,
 };
 use tower::{
     Layer, ServiceBuilder,
     limit::{ConcurrencyLimitLayer, RateLimitLayer},
     load_shed::LoadShedLayer,
-    retry::RetryLayer,
+    retry::RetryLayer as TowerRetryLayer,
     timeout::TimeoutLayer as TowerTimeoutLayer,
+    util::MapResponseLayer,
 };
 use tower_governor::key_extractor::GlobalKeyExtractor;
 use tower_http::timeout::TimeoutLayer as HttpTimeoutLayer;
@@ -25,22 +26,31 @@ use tower_resilience_retry::RetryLayer as EnhancedRetryLayer;
 
 use crate::{
     adapters::{AfterError, Budgeted, Failsafe, HeaderKey},
-    inner::{Bare, BareAxum, KEY, dressed, keyed, plain},
+    inner::{Bare, BareAxum, KEY, Nothing, dressed, keyed, laden, plain, posted},
     row::{Driver, Row},
     settings::{
-        AMPLE, HOUR, bulkhead, circuit_breaker, daily, daily_governor, governor, open, quota,
-        rate_limiter, rejecting_bulkhead, time_limiter, token_bucket,
+        AMPLE, HOUR, bulkhead, circuit_breaker, daily, daily_governor, empty, governor, never,
+        open, quota, rate_limiter, rejecting_bulkhead, time_limiter, token_bucket,
     },
 };
 
 const BARE_AXUM: &str = "bare/axum-body";
 const BARE_DRESSED: &str = "bare/12 headers";
+const BARE_FAILING: &str = "bare/failing";
 const BARE_KEYED: &str = "bare/axum-body+header";
+const BARE_LADEN: &str = "bare/12 headers+body";
+const BUDGETED: &str = "tower/Retry+budget";
 const CIRCUIT: &str = "tower-resilience/circuitbreaker";
 const CONSECUTIVE: &str = "failsafe/consecutive";
+const ENHANCED: &str = "tower-resilience/retry";
+const FAILED: &str = "palisade/retry failed";
 const FAILSAFE: &str = "failsafe/default";
+const FAMILY: &str = "stack/tower+governor+failsafe";
 const GOVERNOR: &str = "tower_governor/header";
 const GOVERNORS: &str = "tower_governor/header, two windows";
+const LADEN_RETRY: &str = "tower/Retry with 12 headers and a body";
+const RESILIENT: &str = "stack/tower-resilience";
+const RETRY: &str = "tower/Retry";
 const SHEDDING: &str = "tower/LoadShed+ConcurrencyLimit";
 const TIMEOUT: &str = "tower/Timeout";
 
@@ -121,16 +131,41 @@ pub(crate) fn contenders() -> Vec<Row> {
             |inner: Bare| open().layer(inner),
         ),
         Row::new(CIRCUIT, plain, |inner: Bare| circuit_breaker().layer(inner)),
-        Row::new("tower/Retry", plain, |inner: Bare| RetryLayer::new(AfterError).layer(inner)),
-        Row::new("tower/Retry+budget", plain, |inner: Bare| {
-            RetryLayer::new(Budgeted::new()).layer(inner)
-        }),
-        Row::new("tower-resilience/retry", plain, |inner: Bare| {
-            type Enhanced =
-                EnhancedRetryLayer<Request<()>, Response<Empty<bytes::Bytes>>, Infallible>;
+        Row::new(RETRY, plain, |inner: Bare| TowerRetryLayer::new(AfterError).layer(inner)),
+        Row::new("palisade/retry Never", plain, |inner: Bare| never().layer(inner))
+            .bound(Driver::Ready, RETRY, 0.5)
+            .beside(Driver::Shared, RETRY),
+        Row::new("palisade/retry IfNotSent", posted, |inner: Bare| {
+            RetryLayer::default().layer(inner)
+        })
+        .beside(Driver::Ready, RETRY)
+        .beside(Driver::Shared, RETRY),
+        Row::new("palisade/retry Always", plain, |inner: Bare| RetryLayer::default().layer(inner))
+            .bound(Driver::Ready, RETRY, 1.1)
+            .bound(Driver::Ready, BUDGETED, 0.65)
+            .beside(Driver::Shared, BUDGETED)
+            .beside(Driver::Ready, ENHANCED),
+        Row::new(BUDGETED, plain, |inner: Bare| TowerRetryLayer::new(Budgeted::new()).layer(inner)),
+        Row::new(ENHANCED, plain, |inner: Bare| {
+            type Enhanced = EnhancedRetryLayer<Request<Nothing>, Response<Nothing>, Infallible>;
             Enhanced::builder().max_attempts(3).build().layer(inner)
         }),
-        Row::new("stack/tower-resilience", plain, |inner: Bare| {
+        Row::answering(StatusCode::SERVICE_UNAVAILABLE, BARE_FAILING, plain, |inner: Bare| {
+            failing().layer(inner)
+        }),
+        Row::answering(StatusCode::SERVICE_UNAVAILABLE, FAILED, posted, |inner: Bare| {
+            RetryLayer::default().layer(failing().layer(inner))
+        })
+        .over(BARE_FAILING),
+        Row::answering(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "palisade/retry refused by the budget",
+            plain,
+            |inner: Bare| empty().layer(failing().layer(inner)),
+        )
+        .over(BARE_FAILING)
+        .bound_over(Driver::Ready, FAILED, 50.0),
+        Row::new(RESILIENT, plain, |inner: Bare| {
             ServiceBuilder::new()
                 .layer(time_limiter())
                 .layer(bulkhead())
@@ -148,6 +183,19 @@ pub(crate) fn contenders() -> Vec<Row> {
             TimeoutLayer::server(HOUR).layer(inner)
         })
         .over(BARE_DRESSED),
+        Row::new(BARE_LADEN, laden, |inner: Bare| inner),
+        Row::new(LADEN_RETRY, laden, |inner: Bare| TowerRetryLayer::new(AfterError).layer(inner))
+            .over(BARE_LADEN),
+        Row::new("palisade/retry Always with 12 headers and a body", laden, |inner: Bare| {
+            RetryLayer::default().layer(inner)
+        })
+        .over(BARE_LADEN)
+        .beside(Driver::Ready, LADEN_RETRY),
+        Row::new("palisade/retry Never with 12 headers and a body", laden, |inner: Bare| {
+            never().layer(inner)
+        })
+        .over(BARE_LADEN)
+        .beside(Driver::Ready, LADEN_RETRY),
         Row::new(BARE_KEYED, keyed, |inner: BareAxum| inner),
         Row::new("palisade/limit-concurrency with header", keyed, |inner: BareAxum| {
             LimitConcurrencyLayer::new(AMPLE).layer(inner)
@@ -182,15 +230,49 @@ pub(crate) fn contenders() -> Vec<Row> {
         .over(BARE_KEYED)
         .beside(Driver::Ready, GOVERNORS)
         .beside(Driver::Shared, GOVERNORS),
-        Row::new("stack/tower+governor+failsafe", keyed, |inner: BareAxum| {
+        Row::new(FAMILY, keyed, |inner: BareAxum| {
             ServiceBuilder::new()
                 .layer(TowerTimeoutLayer::new(HOUR))
                 .layer(LoadShedLayer::new())
                 .layer(ConcurrencyLimitLayer::new(AMPLE))
                 .layer(governor(HeaderKey))
-                .layer(RetryLayer::new(AfterError))
+                .layer(TowerRetryLayer::new(AfterError))
                 .service(Failsafe { inner, breaker: Config::new().build() })
         })
         .over(BARE_KEYED),
+        Row::new("stack/palisade", keyed, |inner: BareAxum| {
+            ServiceBuilder::new()
+                .layer(TimeoutLayer::server(HOUR))
+                .layer(LimitConcurrencyLayer::new(AMPLE))
+                .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)))
+                .layer(never())
+                .layer(BreakerLayer::default())
+                .service(inner)
+        })
+        .over(BARE_KEYED)
+        .bound(Driver::Ready, FAMILY, 0.45)
+        .bound(Driver::Ready, RESILIENT, 0.15)
+        .beside(Driver::Pending, FAMILY)
+        .beside(Driver::Shared, FAMILY)
+        .beside(Driver::Shared, RESILIENT),
+        Row::new("stack/palisade, tried again", keyed, |inner: BareAxum| {
+            ServiceBuilder::new()
+                .layer(TimeoutLayer::server(HOUR))
+                .layer(LimitConcurrencyLayer::new(AMPLE))
+                .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)))
+                .layer(RetryLayer::default())
+                .layer(BreakerLayer::default())
+                .service(inner)
+        })
+        .over(BARE_KEYED)
+        .beside(Driver::Ready, FAMILY),
     ]
+}
+
+/// An upstream that has no room: the failure that is tried again.
+fn failing() -> MapResponseLayer<fn(Response<Nothing>) -> Response<Nothing>> {
+    MapResponseLayer::new(|mut response| {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
+    })
 }

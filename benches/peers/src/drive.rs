@@ -34,9 +34,9 @@ pub(crate) fn timers() -> EnterGuard<'static> {
 
 /// One request on one service: ready, call, poll until it is answered, drop the answer where it is.
 #[inline]
-fn exchange<S, B, R>(service: &mut S, request: Request<()>, look: impl Fn(&Response<B>) -> R) -> R
+fn exchange<S, B, Q, R>(service: &mut S, request: Request<Q>, look: impl Fn(&Response<B>) -> R) -> R
 where
-    S: Service<Request<()>, Response = Response<B>>,
+    S: Service<Request<Q>, Response = Response<B>>,
 {
     let mut cx = Context::from_waker(Waker::noop());
     while !matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))) {}
@@ -51,13 +51,14 @@ where
 }
 
 /// One thread, one service, a waker that does nothing.
-pub(crate) fn alone<S, B>(
+pub(crate) fn alone<S, B, Q>(
     mut service: S,
-    request: impl Fn() -> Request<()> + 'static,
+    request: impl Fn() -> Request<Q> + 'static,
     status: StatusCode,
 ) -> Sample
 where
-    S: Service<Request<()>, Response = Response<B>> + 'static,
+    Q: 'static,
+    S: Service<Request<Q>, Response = Response<B>> + 'static,
 {
     assert_eq!(exchange(&mut service, request(), Response::status), status);
     Box::new(move |calls| {
@@ -72,12 +73,13 @@ where
 
 /// Two threads, each with a clone of one service, which begin together. The time is the longer of
 /// the two.
-pub(crate) fn shared<S, B>(
+pub(crate) fn shared<S, B, Q>(
     service: S,
-    request: impl Fn() -> Request<()> + Copy + Send + 'static,
+    request: impl Fn() -> Request<Q> + Copy + Send + 'static,
 ) -> Sample
 where
-    S: Service<Request<()>, Response = Response<B>> + Clone + Send + 'static,
+    Q: 'static,
+    S: Service<Request<Q>, Response = Response<B>> + Clone + Send + 'static,
 {
     Box::new(move |calls| {
         let together = Barrier::new(2);
@@ -98,9 +100,9 @@ where
     })
 }
 
-async fn in_turn<S, B>(service: &mut S, request: impl Fn() -> Request<()>, calls: u64)
+async fn in_turn<S, B, Q>(service: &mut S, request: impl Fn() -> Request<Q>, calls: u64)
 where
-    S: Service<Request<()>, Response = Response<B>>,
+    S: Service<Request<Q>, Response = Response<B>>,
 {
     for _ in 0..calls {
         assert!(poll_fn(|cx| service.poll_ready(cx)).await.is_ok(), "not ready");

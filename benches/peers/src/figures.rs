@@ -106,6 +106,16 @@ impl Figures {
         Some(Spread::of(net.zip(peers).map(|(net, peer)| net / peer)))
     }
 
+    /// How many nanoseconds more the row takes, round by round.
+    pub(crate) fn more_than(
+        &self,
+        row: &Row,
+        peer: &'static str,
+        driver: Driver,
+    ) -> Option<Spread> {
+        Some(Spread::of(self.net_times(row.name, peer, driver)?))
+    }
+
     /// The same of instructions.
     pub(crate) fn instructions_against(
         &self,

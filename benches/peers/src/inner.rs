@@ -10,8 +10,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, header};
-use http_body_util::Empty;
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http_body_util::{Empty, Full};
 use tower::Service;
 
 /// Answers with an empty body: at once, or once it was pending.
@@ -36,7 +36,7 @@ impl<B> Clone for Inner<B> {
     }
 }
 
-impl<B: Default> Service<Request<()>> for Inner<B> {
+impl<B: Default, Q> Service<Request<Q>> for Inner<B> {
     type Response = Response<B>;
     type Error = Infallible;
     type Future = Answer<B>;
@@ -47,7 +47,7 @@ impl<B: Default> Service<Request<()>> for Inner<B> {
     }
 
     #[inline(never)]
-    fn call(&mut self, request: Request<()>) -> Answer<B> {
+    fn call(&mut self, request: Request<Q>) -> Answer<B> {
         std::hint::black_box(&request);
         Answer { pending: self.pending, body: PhantomData }
     }
@@ -76,22 +76,43 @@ pub(crate) const KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// A request that allocates nothing.
 #[inline]
-pub(crate) fn plain() -> Request<()> {
-    Request::new(())
+pub(crate) fn plain() -> Request<Nothing> {
+    Request::new(Empty::new())
+}
+
+/// The body of a request that has none, which is as large as `()`.
+pub(crate) type Nothing = Empty<Bytes>;
+
+/// The same by a method that may not be done twice.
+#[inline]
+pub(crate) fn posted() -> Request<Nothing> {
+    let mut request = plain();
+    *request.method_mut() = Method::POST;
+    request
 }
 
 /// A request that says who is asking.
 #[inline]
-pub(crate) fn keyed() -> Request<()> {
-    let mut request = Request::new(());
+pub(crate) fn keyed() -> Request<Nothing> {
+    let mut request = plain();
     request.headers_mut().insert(KEY, HeaderValue::from_static("0123456789abcdef"));
     request
 }
 
 /// A request as a gateway hands it on: twelve headers, two of them ids.
 #[inline]
-pub(crate) fn dressed() -> Request<()> {
-    let mut request = Request::new(());
+pub(crate) fn dressed() -> Request<Nothing> {
+    dress(plain())
+}
+
+/// The same, and it says something.
+#[inline]
+pub(crate) fn laden() -> Request<Full<Bytes>> {
+    dress(Request::new(Full::new(Bytes::from_static(b"{\"soup\":2}"))))
+}
+
+#[inline]
+fn dress<Q>(mut request: Request<Q>) -> Request<Q> {
     let headers = request.headers_mut();
     headers.reserve(DRESS.len());
     for (name, value) in DRESS {

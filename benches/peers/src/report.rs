@@ -13,7 +13,7 @@ use crate::{
     measure::{Plan, Spread},
     options::Part,
     processes::{all_rounds, print_rounds},
-    row::{Driver, Row, selected},
+    row::{AtMost, Driver, Row, selected},
     table::{Table, figure},
     windows::print_windows,
 };
@@ -329,6 +329,28 @@ fn print_bounds(figures: &Figures, rows: &[Row]) {
     ]);
     for row in rows {
         for bound in &row.bounds {
+            if let Some(AtMost::Over(at_most)) = bound.at_most {
+                let more = figures.more_than(row, bound.peer, bound.driver);
+                let nanoseconds = |more: Option<f64>| format!("{} ns more", figure(more, 1));
+                table.row([
+                    row.name.to_owned(),
+                    bound.driver.name().to_owned(),
+                    bound.peer.to_owned(),
+                    nanoseconds(more.map(|more| more.median)),
+                    more.map_or_else(String::new, |more| {
+                        format!("{:.1}–{:.1}", more.low, more.high)
+                    }),
+                    nanoseconds(figures.least_net(row.name, bound.peer, bound.driver)),
+                    nanoseconds(Some(at_most)),
+                    more.map_or_else(String::new, |more| verdict(more, at_most).to_owned()),
+                    String::new(),
+                ]);
+                continue;
+            }
+            let at_most = match bound.at_most {
+                Some(AtMost::Times(times)) => Some(times),
+                _ => None,
+            };
             let ratio = figures.against(row, bound, rows);
             let quartiles = ratio.map(|ratio| format!("{:.2}–{:.2}", ratio.low, ratio.high));
             table.row([
@@ -338,8 +360,8 @@ fn print_bounds(figures: &Figures, rows: &[Row]) {
                 figure(ratio.map(|ratio| ratio.median), 3),
                 quartiles.unwrap_or_else(|| figure(None, 0)),
                 figure(figures.least_against(row, bound, rows), 2),
-                figure(bound.at_most, 2),
-                ratio.zip(bound.at_most).map_or_else(
+                figure(at_most, 2),
+                ratio.zip(at_most).map_or_else(
                     || figure(None, 0),
                     |(ratio, at_most)| verdict(ratio, at_most).to_owned(),
                 ),

@@ -61,7 +61,15 @@ pub(crate) struct Bound {
     pub(crate) driver: Driver,
     pub(crate) peer: &'static str,
     /// Nothing is promised if there is none.
-    pub(crate) at_most: Option<f64>,
+    pub(crate) at_most: Option<AtMost>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AtMost {
+    /// So many times what the peer costs.
+    Times(f64),
+    /// So many nanoseconds more.
+    Over(f64),
 }
 
 /// A contender.
@@ -75,51 +83,55 @@ pub(crate) struct Row {
 
 impl Row {
     /// A service that is called directly.
-    pub(crate) fn new<B, C, S>(
+    pub(crate) fn new<B, C, Q, S>(
         name: &'static str,
-        request: impl Fn() -> Request<()> + Copy + Send + 'static,
+        request: impl Fn() -> Request<Q> + Copy + Send + 'static,
         build: impl Fn(Inner<B>) -> S + Copy + 'static,
     ) -> Self
     where
-        S: Service<Request<()>, Response = Response<C>> + Clone + Send + 'static,
+        Q: 'static,
+        S: Service<Request<Q>, Response = Response<C>> + Clone + Send + 'static,
     {
         Self::answering(StatusCode::OK, name, request, build)
     }
 
     /// One that answers with this status.
-    pub(crate) fn answering<B, C, S>(
+    pub(crate) fn answering<B, C, Q, S>(
         status: StatusCode,
         name: &'static str,
-        request: impl Fn() -> Request<()> + Copy + Send + 'static,
+        request: impl Fn() -> Request<Q> + Copy + Send + 'static,
         build: impl Fn(Inner<B>) -> S + Copy + 'static,
     ) -> Self
     where
-        S: Service<Request<()>, Response = Response<C>> + Clone + Send + 'static,
+        Q: 'static,
+        S: Service<Request<Q>, Response = Response<C>> + Clone + Send + 'static,
     {
         Self::on_one_thread(status, name, request, build)
             .driven(Driver::Shared, move || drive::shared(build(inner(false)), request))
     }
 
     /// One that threads cannot share, since it is not `Clone`.
-    pub(crate) fn unshared<B, C, S>(
+    pub(crate) fn unshared<B, C, Q, S>(
         name: &'static str,
-        request: impl Fn() -> Request<()> + Copy + 'static,
+        request: impl Fn() -> Request<Q> + Copy + 'static,
         build: impl Fn(Inner<B>) -> S + Copy + 'static,
     ) -> Self
     where
-        S: Service<Request<()>, Response = Response<C>> + 'static,
+        Q: 'static,
+        S: Service<Request<Q>, Response = Response<C>> + 'static,
     {
         Self::on_one_thread(StatusCode::OK, name, request, build)
     }
 
-    fn on_one_thread<B, C, S>(
+    fn on_one_thread<B, C, Q, S>(
         status: StatusCode,
         name: &'static str,
-        request: impl Fn() -> Request<()> + Copy + 'static,
+        request: impl Fn() -> Request<Q> + Copy + 'static,
         build: impl Fn(Inner<B>) -> S + Copy + 'static,
     ) -> Self
     where
-        S: Service<Request<()>, Response = Response<C>> + 'static,
+        Q: 'static,
+        S: Service<Request<Q>, Response = Response<C>> + 'static,
     {
         let alone = move |pending| drive::alone(build(inner(pending)), request, status);
         Self::named(name, "bare")
@@ -145,7 +157,13 @@ impl Row {
     /// Must cost at most this times what the peer does: net of bare if called directly, all
     /// together over a pipe.
     pub(crate) fn bound(mut self, driver: Driver, peer: &'static str, at_most: f64) -> Self {
-        self.bounds.push(Bound { driver, peer, at_most: Some(at_most) });
+        self.bounds.push(Bound { driver, peer, at_most: Some(AtMost::Times(at_most)) });
+        self
+    }
+
+    /// Must cost at most so many nanoseconds more than another row.
+    pub(crate) fn bound_over(mut self, driver: Driver, row: &'static str, at_most: f64) -> Self {
+        self.bounds.push(Bound { driver, peer: row, at_most: Some(AtMost::Over(at_most)) });
         self
     }
 

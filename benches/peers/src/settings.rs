@@ -17,6 +17,7 @@ use palisade::{
     Backoff,
     breaker::{BreakerLayer, Policy, State, Trip},
     limit_rate::Quota,
+    retry::{Budget, Eligible, RetryLayer, RetryPolicy},
 };
 use tower::{Layer, Service, service_fn};
 use tower_governor::{GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor};
@@ -113,4 +114,14 @@ pub(crate) fn open() -> BreakerLayer {
     let failed = pin!(service.call(Request::new(()))).poll(&mut Context::from_waker(Waker::noop()));
     assert!(failed.is_ready() && layer.handle().state() == State::Open, "the circuit is not open");
     layer
+}
+
+/// Ours for requests that are never tried again, whatever they are.
+pub(crate) fn never() -> RetryLayer {
+    RetryLayer::new(RetryPolicy::http().eligible(|_| Eligible::Never))
+}
+
+/// Ours with a budget that is empty for good.
+pub(crate) fn empty() -> RetryLayer {
+    RetryLayer::new(RetryPolicy::http().budget(Budget::ratio(1e-9).floor(0).burst(0)))
 }

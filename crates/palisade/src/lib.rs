@@ -5,6 +5,7 @@
 //! | [`breaker`] | `breaker` | 503, gRPC `UNAVAILABLE` | what it calls has failed too often of late |
 //! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
 //! | [`limit_rate`] | `limit-rate` | 429, gRPC `RESOURCE_EXHAUSTED` | a client asks more often than it may |
+//! | [`retry`] | `retry` | what came of its last attempt | what it calls failed: it tries again, where that is safe |
 //! | [`timeout`] | `timeout` | 503 or 504, gRPC `DEADLINE_EXCEEDED` | an exchange takes longer than it may |
 //!
 //! Layers that keep a count for each client tell clients apart by a [`key`], which has a feature of its
@@ -52,6 +53,13 @@
 //! }
 //! # }
 //! ```
+//!
+//! # In which order
+//!
+//! The first is the outermost. On a server `timeout → limit-concurrency → limit-rate → handler`: what ran
+//! out of time gives its place back, and who finds no place has used nothing up. Around what a service
+//! calls `timeout(total).shared() → retry → breaker → limit-concurrency → timeout(attempt) → transport`: each
+//! attempt is judged, counted and timed by itself, and none begins that would come too late.
 #![cfg_attr(all(doctest, feature = "full", feature = "axum"), doc = include_str!("../../../README.md"))]
 #![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../ARCHITECTURE.md"))]
 

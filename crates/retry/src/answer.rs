@@ -1,7 +1,7 @@
 use std::task::Context;
 
 use bytes::Bytes;
-use http::{Response, response::Parts};
+use http::response::Parts;
 use http_body::Body;
 
 use crate::ResponseBody;
@@ -13,8 +13,7 @@ pub(crate) struct Answer<R: Body> {
 }
 
 impl<R: Body<Data = Bytes>> Answer<R> {
-    pub(crate) fn new(response: Response<R>) -> Self {
-        let (parts, body) = response.into_parts();
+    pub(crate) fn new(parts: Parts, body: R) -> Self {
         Self { parts, body: ResponseBody::inner(body) }
     }
 

@@ -55,8 +55,9 @@ impl Eligible {
     }
 }
 
+#[inline]
 fn is_tunnel(head: Head<'_>) -> bool {
-    head.method() == Method::CONNECT
+    matches!(*head.method(), Method::CONNECT)
         || (!head.headers().is_empty() && head.headers().contains_key(UPGRADE))
 }
 

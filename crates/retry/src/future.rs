@@ -129,21 +129,34 @@ where
             let retrying = this.retrying.as_mut().expect(POLLED_AGAIN);
             let (finding, answer) = match this.state.as_mut().project() {
                 StateProj::Attempt(future) => {
-                    let answer = ready!(future.poll(cx)).map(Answer::new);
+                    let answer = ready!(future.poll(cx));
                     // What the attempt holds is given back before anything else is done.
                     this.state.set(State::Done);
-                    let judged = match &answer {
-                        Ok(Answer { parts, .. }) => retrying.judge(parts),
-                        Err(error) => Judged::Now(retrying.judge_error(error)),
-                    };
-                    match (judged, answer, retrying.peek()) {
-                        (Judged::Now(finding), answer, _) => (finding, answer),
-                        (Judged::AtEnd(end), Ok(Answer { parts, body }), Some(peek)) => {
-                            let body = body.into_kept();
-                            this.state.set(State::Peeking(Some(Begun { parts, body, end, peek })));
-                            continue;
+                    match answer {
+                        Ok(response) => {
+                            let (parts, body) = response.into_parts();
+                            match (retrying.judge(&parts), retrying.peek()) {
+                                (Judged::Now(finding), _) if !finding.is_transient() => {
+                                    let mut retrying = this.retrying.take().expect(POLLED_AGAIN);
+                                    let body = ResponseBody::inner(body);
+                                    let response = retrying.give(finding.outcome, parts, body);
+                                    return Poll::Ready(Ok(response));
+                                }
+                                (Judged::Now(finding), _) => {
+                                    (finding, Ok(Answer::new(parts, body)))
+                                }
+                                (Judged::AtEnd(end), Some(peek)) => {
+                                    let body = Kept::new(body);
+                                    let begun = Begun { parts, body, end, peek };
+                                    this.state.set(State::Peeking(Some(begun)));
+                                    continue;
+                                }
+                                (Judged::AtEnd(_), None) => {
+                                    (Finding::BEGUN, Ok(Answer::new(parts, body)))
+                                }
+                            }
                         }
-                        (Judged::AtEnd(_), answer, _) => (Finding::BEGUN, answer),
+                        Err(error) => (retrying.judge_error(&error), Err(error)),
                     }
                 }
                 StateProj::Peeking(begun) => {
@@ -200,7 +213,7 @@ fn give<S, C, W, B, T, R: Body<Data = Bytes>, E>(
     outcome: Outcome,
     answer: Result<Answer<R>, E>,
 ) -> Result<Response<ResponseBody<R>>, E> {
-    let retrying = retrying.take().expect(POLLED_AGAIN);
+    let mut retrying = retrying.take().expect(POLLED_AGAIN);
     answer.map(|Answer { parts, body }| retrying.give(outcome, parts, body))
 }
 

@@ -77,7 +77,14 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
         let call = call.expect("each attempt is judged once");
         match self.shared.classifier.response(call, parts) {
             Verdict::Now(outcome) => {
-                Judged::Now(Finding::new(outcome, &parts.headers, self.protocol()))
+                let finding = Finding::without_hint(outcome);
+                // Looked for only where it can be: to know the protocol and the time takes longer.
+                let hints = finding.is_transient() && !parts.headers.is_empty();
+                Judged::Now(if hints {
+                    Finding::new(outcome, &parts.headers, self.protocol())
+                } else {
+                    finding
+                })
             }
             Verdict::AtEnd(end) => Judged::AtEnd(end),
         }
@@ -182,7 +189,7 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
 
     /// This is the answer.
     pub(crate) fn give<R>(
-        self,
+        &mut self,
         outcome: Outcome,
         mut parts: response::Parts,
         body: ResponseBody<R>,
@@ -198,7 +205,7 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
             }
         }
         Attempts::mark(self.attempt, &mut parts.extensions);
-        Response::from_parts(parts, body.of_a_retry(self.token))
+        Response::from_parts(parts, body.of_a_retry(self.token.take()))
     }
 
     fn protocol(&self) -> Protocol {

@@ -117,7 +117,7 @@ impl<S, C, W> Retry<S, C, W> {
             (self.carry.carry(RetryBody::replay(body)), Spare::Backup(backup))
         };
         let future = self.inner.call(Request::from_parts(parts, body));
-        let retrying = Retrying::new(
+        let retrying = Box::new(Retrying::new(
             // After the call: the instance that was ready is the one that is called.
             self.inner.clone(),
             Arc::clone(&self.shared),
@@ -126,8 +126,8 @@ impl<S, C, W> Retry<S, C, W> {
             backup,
             spare,
             call,
-        );
-        ResponseFuture::retrying(future, Box::new(retrying))
+        ));
+        ResponseFuture::retrying(future, retrying)
     }
 }
 

@@ -9,6 +9,7 @@ use palisade::{
     breaker::Switch,
     limit_concurrency::{InFlight, LimitConcurrencyLayer},
     limit_rate::{Buckets, LimitRateLayer, TableStore},
+    retry::Retries,
     timeout::{RequestBodyTimeoutLayer, TimeoutLayer, Timeouts, request_body::Stalls},
 };
 use tower::ServiceBuilder;
@@ -19,7 +20,7 @@ use crate::{
     calls::{self, Calls},
     client::Client,
     limits::{Limits, limits},
-    routes,
+    retries, routes,
     settings::{LimitRate, Settings},
     upstream::{self, Behaviour},
 };
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) in_flight: InFlight,
     pub(crate) buckets: Buckets<[u8]>,
     pub(crate) stalls: Stalls,
+    pub(crate) retries: Retries,
     pub(crate) switch: Switch,
     pub(crate) behaviour: Behaviour,
 }
@@ -64,12 +66,12 @@ pub(crate) fn app(settings: &Settings) -> App {
 
     // Whoever was refused may ask why, and is not charged for it.
     let limits = get(limits).with_state(Limits { client, buckets: buckets.clone() });
-    let (calls, switch) = Calls::new(settings);
+    let (calls, retries, switch) = Calls::new(settings);
     let behaviour = Behaviour::default();
-    let router = routes(settings, calls, &switch, &behaviour);
+    let router = routes(settings, calls, &retries, &switch, &behaviour);
     let router = router.layer(for_most).route("/limits", limits);
     let router = router.method_not_allowed_fallback(routes::wrong_method).layer(for_all);
-    App { router, timeouts, in_flight, buckets, stalls, switch, behaviour }
+    App { router, timeouts, in_flight, buckets, stalls, retries, switch, behaviour }
 }
 
 /// Each client by all of the windows, or by the one that there always is.
@@ -88,8 +90,15 @@ fn limit_rate(settings: &LimitRate, client: Client) -> LimitRateLayer<Client> {
 const SAID: usize = 4096;
 
 /// The fallbacks are set here, before the layers, so that they apply to them as well.
-fn routes(settings: &Settings, calls: Calls, switch: &Switch, behaviour: &Behaviour) -> Router {
+fn routes(
+    settings: &Settings,
+    calls: Calls,
+    retries: &Retries,
+    switch: &Switch,
+    behaviour: &Behaviour,
+) -> Router {
     let short = || DefaultBodyLimit::max(SAID);
+    let call = get(calls::ask).post(calls::send).layer(short()).with_state(calls);
     let set_mode = put(upstream::set_mode).layer(short()).with_state(behaviour.clone());
     let force = post(breakers::force).layer(short()).with_state(switch.clone());
     Router::new()
@@ -97,8 +106,9 @@ fn routes(settings: &Settings, calls: Calls, switch: &Switch, behaviour: &Behavi
         .route("/work", get(routes::work))
         .route("/stream", get(routes::stream))
         .route("/echo", post(routes::echo))
-        .route("/upstream", get(calls::upstream).with_state(calls))
+        .route("/upstream", call)
         .route("/upstream/mode", set_mode)
+        .route("/retries", get(retries::retries).with_state(retries.clone()))
         .route("/breakers", get(breakers::breakers).with_state(switch.clone()))
         .route("/breakers/upstream", force)
         .fallback(routes::nowhere)

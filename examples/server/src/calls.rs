@@ -1,31 +1,42 @@
-//! `GET /upstream`: a call to the upstream, through the layers of a client.
+//! `GET /upstream` and `POST /upstream`: a call to the upstream, through the layers of a client.
 
 use std::error::Error;
 
 use axum::{
-    body::Body,
-    extract::State,
+    Json,
+    body::{Body, Bytes, to_bytes},
+    extract::{State, rejection::BytesRejection},
     http::{
-        HeaderName, Request, Response, StatusCode, Uri,
-        header::{CONNECTION, TRANSFER_ENCODING},
+        HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+        header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
         request::Parts,
     },
+    response::IntoResponse,
 };
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use palisade::{
+    Rejection,
     breaker::{Breaker, BreakerLayer, Switch},
     limit_concurrency::{LimitConcurrency, LimitConcurrencyLayer},
+    retry::{Attempts, Retries, Retry, RetryBody, RetryLayer},
     timeout::{Timeout, TimeoutLayer},
 };
+use serde::Serialize;
+use serde_json::Value;
 use tower::{ServiceBuilder, ServiceExt};
 
-use crate::{problem::Problem, settings::Settings};
+use crate::{
+    problem::{Problem, number},
+    settings::Settings,
+};
 
 /// The layers around a client of hyper's. All of them have one state, whoever calls.
-type Stack = Breaker<LimitConcurrency<Timeout<Client<HttpConnector, Body>>>>;
+type Stack = Timeout<Retry<Breaker<LimitConcurrency<Timeout<Transport>>>>>;
+
+type Transport = Client<HttpConnector, RetryBody<Body>>;
 
 /// A way to call the upstream.
 #[derive(Clone)]
@@ -35,17 +46,25 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// And the operator's end of the breaker. Opens no connection before the first call.
-    pub(crate) fn new(settings: &Settings) -> (Self, Switch) {
+    /// And the operator's ends of the retry and the breaker. Opens no connection before the first call.
+    pub(crate) fn new(settings: &Settings) -> (Self, Retries, Switch) {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
 
+        let retry = RetryLayer::new(settings.retry.policy());
+        let retries = retry.handle();
         let breaker = BreakerLayer::new(settings.breaker.policy());
         let switch = breaker.handle();
         let upstream = &settings.upstream;
-        // Outermost first. Whatever tries again stands outside of these.
+        // Outermost first.
         let stack = ServiceBuilder::new()
+            // Answers 504 when all attempts together take too long. Shared, so that the retry knows when
+            // that is, and begins none that would come too late.
+            .layer(TimeoutLayer::client(upstream.total.0).shared())
+            // Tries again what failed for a moment. Outside of all that is about one attempt, so that each
+            // is judged, counted and timed by itself, and none holds a place while it waits.
+            .layer(retry)
             // Answers 503 at once while the upstream is not well.
             .layer(breaker)
             // Answers 503 when so many calls wait already, which is not the caller's fault as a 429
@@ -54,7 +73,7 @@ impl Calls {
                 LimitConcurrencyLayer::new(upstream.max)
                     .with_status(StatusCode::SERVICE_UNAVAILABLE),
             )
-            // Answers 504 when the upstream takes too long, for each call by itself. Inside of the
+            // Answers 504 when the upstream takes too long, for each attempt by itself. Inside of the
             // breaker, to which that is a failure.
             .layer(TimeoutLayer::client(upstream.timeout.0))
             .service(client);
@@ -64,47 +83,98 @@ impl Calls {
             .path_and_query("/")
             .build()
             .expect("an address is an authority");
-        (Self { stack, uri }, switch)
+        (Self { stack, uri }, retries, switch)
     }
 
-    fn request(&self, caller: &Parts) -> Request<Body> {
-        let mut request = Request::new(Body::empty());
+    fn request(&self, method: Method, caller: &Parts, body: Body) -> Request<Body> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
-        for name in &IDS {
-            if let Some(id) = caller.headers.get(name) {
-                request.headers_mut().insert(name, id.clone());
+        for name in &ALONG {
+            if let Some(value) = caller.headers.get(name) {
+                request.headers_mut().insert(name, value.clone());
             }
         }
         request
     }
+
+    async fn answer(self, request: Request<Body>) -> Result<Response<Body>, Problem> {
+        let response = self.stack.oneshot(request).await.map_err(|error| no_answer(&error))?;
+        if Rejection::of(&response).is_some() {
+            return Ok(response.map(Body::new));
+        }
+        let (mut parts, body) = response.into_parts();
+        let bytes = to_bytes(Body::new(body), LONGEST).await.map_err(|error| no_answer(&error))?;
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        let answered = Answered {
+            attempts: Attempts::of(&parts.extensions),
+            status: parts.status,
+            answer: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()),
+        };
+        for name in &NOT_ITS_OWN {
+            parts.headers.remove(name);
+        }
+        let mut response = Json(answered).into_response();
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = parts.headers;
+        Ok(response)
+    }
 }
 
-/// What goes along, so that a refusal bears the id of whom it refuses, and the upstream's log has it.
-const IDS: [HeaderName; 2] =
-    [HeaderName::from_static("traceparent"), HeaderName::from_static("x-request-id")];
+/// What the upstream answered, and what that took.
+#[derive(Debug, Serialize)]
+struct Answered {
+    /// How many times it was asked.
+    attempts: u32,
+    #[serde(serialize_with = "number")]
+    status: StatusCode,
+    /// As it is if it is JSON, else as text.
+    answer: Value,
+}
 
-/// What is about one connection, and not about what is sent over it (RFC 9110 §7.6.1).
-const HOP: [HeaderName; 3] = [CONNECTION, HeaderName::from_static("keep-alive"), TRANSFER_ENCODING];
+/// More than the upstream has to say.
+const LONGEST: usize = 64 << 10;
 
-/// `GET /upstream`: the upstream's answer, or a refusal by a layer, as it is.
-pub(crate) async fn upstream(
+/// What goes along: ids, so that a refusal bears that of whom it refuses, and the upstream's log has it;
+/// and what says that a call may be done twice.
+const ALONG: [HeaderName; 3] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("idempotency-key"),
+];
+
+/// What is about one connection, and not about what is sent over it (RFC 9110 §7.6.1); and the length, as
+/// more is said here.
+const NOT_ITS_OWN: [HeaderName; 4] =
+    [CONNECTION, HeaderName::from_static("keep-alive"), TRANSFER_ENCODING, CONTENT_LENGTH];
+
+/// `GET /upstream`: the upstream's answer and the number of attempts it took, under its status; or a refusal
+/// by a layer, as it is.
+pub(crate) async fn ask(
     State(calls): State<Calls>,
     caller: Parts,
 ) -> Result<Response<Body>, Problem> {
-    let request = calls.request(&caller);
-    match calls.stack.oneshot(request).await {
-        Ok(response) => {
-            let mut response = response.map(Body::new);
-            for name in &HOP {
-                response.headers_mut().remove(name);
-            }
-            Ok(response)
-        }
-        Err(error) => {
-            // Not louder, or a flood of calls to a dead upstream would fill the log.
-            tracing::debug!(error = &error as &dyn Error, "The upstream gave no answer");
-            let detail = "The upstream could not be reached, or broke off. Please try again later.";
-            Err(Problem::new(StatusCode::BAD_GATEWAY, detail.to_owned()))
-        }
-    }
+    let request = calls.request(Method::GET, &caller, Body::empty());
+    calls.answer(request).await
+}
+
+/// `POST /upstream`: the same for what may not be done twice, unless it has an `Idempotency-Key`.
+pub(crate) async fn send(
+    State(calls): State<Calls>,
+    caller: Parts,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response<Body>, Problem> {
+    let body = body.map_err(|rejection| {
+        Problem::new(rejection.status(), format!("{}.", rejection.body_text()))
+    })?;
+    let request = calls.request(Method::POST, &caller, Body::from(body));
+    calls.answer(request).await
+}
+
+fn no_answer(error: &(dyn Error + 'static)) -> Problem {
+    // Not louder, or a flood of calls to a dead upstream would fill the log.
+    tracing::debug!(error, "The upstream gave no answer");
+    let detail = "The upstream could not be reached, or broke off. Please try again later.";
+    Problem::new(StatusCode::BAD_GATEWAY, detail.to_owned())
 }

@@ -32,7 +32,7 @@ impl Fields {
         let mut found = [const { None }; N];
         for (name, value) in self.0 {
             let Some(at) = known.iter().position(|known| *known == name) else {
-                let accepted = format!("left out: known is only {}", known.join(" and "));
+                let accepted = format!("left out: known is only {}", all(&known));
                 return Err(invalid(&name, &value, accepted));
             };
             if found[at].is_some() {
@@ -41,6 +41,14 @@ impl Fields {
             found[at] = Some(value);
         }
         Ok(found)
+    }
+}
+
+/// As in a sentence.
+fn all(names: &[&str]) -> String {
+    match names {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        _ => names.concat(),
     }
 }
 

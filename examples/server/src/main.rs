@@ -26,6 +26,7 @@ mod fields;
 mod limits;
 mod problem;
 mod query;
+mod retries;
 mod routes;
 mod serve;
 mod settings;

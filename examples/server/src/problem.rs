@@ -19,8 +19,9 @@ pub(crate) struct Problem {
     invalid: Option<InvalidField>,
 }
 
+/// A status as the number it is.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
 

@@ -24,7 +24,7 @@ pub(crate) async fn serve(
     grace: Duration,
     mut signals: Signals,
 ) -> ExitCode {
-    let App { router, timeouts, in_flight, buckets, stalls, switch, .. } = app;
+    let App { router, timeouts, in_flight, buckets, stalls, retries, switch, .. } = app;
     // Without it the last, small segment of an answer may wait for the client's acknowledgement.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -75,6 +75,9 @@ pub(crate) async fn serve(
         asked_too_often = buckets.refused(),
         upstream_failed = breaker.total_failures,
         circuit_open = breaker.refused,
+        retried = retries.retried(),
+        recovered = retries.recovered(),
+        retries_refused = retries.refused(),
         "What became of the requests"
     );
     let Some(why) = why else {

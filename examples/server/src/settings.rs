@@ -16,6 +16,7 @@ use serde::Serialize;
 pub(crate) use self::{
     load::load,
     rate::{Burst, RateHeaders, RateKey},
+    retry::Retry,
     upstream::{Breaker, Upstream},
     values::{BodyTime, Period},
     windows::RateWindows,
@@ -30,6 +31,7 @@ mod file;
 mod known;
 mod load;
 mod rate;
+mod retry;
 mod upstream;
 mod values;
 mod windows;
@@ -65,6 +67,9 @@ pub(crate) struct Settings {
 
     #[command(flatten)]
     pub(crate) upstream: Upstream,
+
+    #[command(flatten)]
+    pub(crate) retry: Retry,
 
     #[command(flatten)]
     pub(crate) breaker: Breaker,

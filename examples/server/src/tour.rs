@@ -17,7 +17,7 @@ struct Stop {
     curl: String,
 }
 
-fn stops(host: &str, settings: &Settings) -> [Stop; 14] {
+fn stops(host: &str, settings: &Settings) -> [Stop; 16] {
     [
         Stop {
             route: "GET /",
@@ -52,20 +52,31 @@ fn stops(host: &str, settings: &Settings) -> [Stop; 14] {
         Stop {
             route: "GET /upstream",
             does: format!(
-                "what http://{} answers, which is called through a breaker",
-                settings.upstream.listen
+                "what http://{} answers, which is called up to {} times and through a breaker",
+                settings.upstream.listen, settings.retry.max_attempts
             ),
             curl: format!("curl -i http://{host}/upstream"),
         },
         Stop {
+            route: "POST /upstream",
+            does: "the same of what is sent once only, unless it has an Idempotency-Key".into(),
+            curl: format!("curl -i -d soup http://{host}/upstream"),
+        },
+        Stop {
             route: "PUT /upstream/mode",
             does: format!(
-                "has it fail, as a share of calls from 0 to 1, and take its time, in ms ({})",
+                "has it fail, as a share of calls from 0 to 1, with 500, 502, 503 or 504, default 503, and \
+                 take its time, in ms ({})",
                 LATENCY_MS.range()
             ),
             curl: format!(
-                "curl -X PUT --json '{{\"fail\":0.5,\"latency_ms\":100}}' http://{host}/upstream/mode"
+                "curl -X PUT --json '{{\"fail\":0.4,\"latency_ms\":100}}' http://{host}/upstream/mode"
             ),
+        },
+        Stop {
+            route: "GET /retries",
+            does: "what came of trying again, and how much more of it there may be".into(),
+            curl: format!("curl http://{host}/retries"),
         },
         Stop {
             route: "GET /breakers",
@@ -182,7 +193,7 @@ fn not_well(host: &str, settings: &Settings) -> Stop {
         ),
         curl: if many <= 1000 {
             format!(
-                "curl -s -X PUT --json '{{\"fail\":1}}' http://{host}/upstream/mode; \
+                "curl -s -X PUT --json '{{\"fail\":1,\"status\":500}}' http://{host}/upstream/mode; \
                  curl -s {}-o /dev/null -w '%{{http_code}}\\n' 'http://{host}/upstream?[1-{many}]'",
                 said(&settings.limit_rate.key)
             )

@@ -7,6 +7,7 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -18,7 +19,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::sleep};
 
 use crate::{
     fields::{Fields, invalid},
-    problem::{InvalidField, Problem},
+    problem::{InvalidField, Problem, number},
     query::Number,
 };
 
@@ -28,18 +29,37 @@ pub(crate) const LATENCY_MS: Number =
 
 const FAIL: &str = "fail";
 
+const STATUS: &str = "status";
+
+/// What a failure may be. All but 500 say that another attempt may be better.
+const FAILURES: [StatusCode; 4] = [
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
+
 /// How it behaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Mode {
     /// The share of calls that fail, from 0 to 1.
     fail: f64,
     latency_ms: u64,
+    /// What a call is answered that fails.
+    #[serde(serialize_with = "number")]
+    status: StatusCode,
+}
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self { fail: 0.0, latency_ms: LATENCY_MS.default, status: StatusCode::SERVICE_UNAVAILABLE }
+    }
 }
 
 impl Mode {
     /// What is not said is as in a service that is well.
     fn of(fields: Fields) -> Result<Self, InvalidField> {
-        let [fail, latency_ms] = fields.known([FAIL, LATENCY_MS.name])?;
+        let [fail, latency_ms, status] = fields.known([FAIL, LATENCY_MS.name, STATUS])?;
         let mut mode = Self::default();
         if let Some(value) = fail {
             let share = value.as_f64().filter(|share| (0.0..=1.0).contains(share));
@@ -51,6 +71,11 @@ impl Mode {
                 .as_u64()
                 .filter(|ms| (LATENCY_MS.least..=LATENCY_MS.most).contains(ms))
                 .ok_or_else(|| invalid(LATENCY_MS.name, &value, LATENCY_MS.to_string()))?;
+        }
+        if let Some(value) = status {
+            let failure = FAILURES.into_iter().find(|failure| value == failure.as_u16());
+            mode.status = failure
+                .ok_or_else(|| invalid(STATUS, &value, "500, 502, 503 or 504".to_owned()))?;
         }
         Ok(mode)
     }
@@ -75,15 +100,16 @@ impl Behaviour {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Current { mode, due: 0.0 };
     }
 
-    /// How the next call goes: how long it takes, and whether it fails.
-    fn next(&self) -> (Duration, bool) {
+    /// How the next call goes: how long it takes, and how it fails, if it does.
+    fn next(&self) -> (Duration, Option<StatusCode>) {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         current.due += current.mode.fail;
         let fails = current.due >= WHOLE;
         if fails {
             current.due -= 1.0;
         }
-        (Duration::from_millis(current.mode.latency_ms), fails)
+        let Mode { latency_ms, status, .. } = current.mode;
+        (Duration::from_millis(latency_ms), fails.then_some(status))
     }
 }
 
@@ -97,19 +123,30 @@ pub(crate) async fn set_mode(
     Ok(Json(mode))
 }
 
-/// The upstream itself, which has one route.
+/// The upstream itself, which has one route. What is posted there may not be done twice.
 pub(crate) fn router(behaviour: Behaviour) -> Router {
-    Router::new().route("/", get(answer)).with_state(behaviour)
+    Router::new().route("/", get(answer).post(take)).with_state(behaviour)
 }
 
 async fn answer(State(behaviour): State<Behaviour>) -> Response {
-    let (latency, fails) = behaviour.next();
+    behave(&behaviour, json!({ "upstream": "is well" })).await
+}
+
+/// Says what it took.
+async fn take(State(behaviour): State<Behaviour>, body: Bytes) -> Response {
+    let took = String::from_utf8_lossy(&body);
+    behave(&behaviour, json!({ "upstream": "is well", "took": took })).await
+}
+
+async fn behave(behaviour: &Behaviour, answer: Value) -> Response {
+    let (latency, failure) = behaviour.next();
     sleep(latency).await;
-    if fails {
-        let detail = "The upstream was told to fail.".to_owned();
-        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response();
+    match failure {
+        Some(status) => {
+            Problem::new(status, "The upstream was told to fail.".to_owned()).into_response()
+        }
+        None => Json(answer).into_response(),
     }
-    Json::<Value>(json!({ "upstream": "is well" })).into_response()
 }
 
 /// An upstream that serves.

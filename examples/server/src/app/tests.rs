@@ -15,6 +15,7 @@ use crate::settings;
 
 mod breakers;
 mod rates;
+mod retries;
 mod timeouts;
 
 fn with(flags: &[&str]) -> App {

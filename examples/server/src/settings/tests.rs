@@ -82,7 +82,8 @@ const EVERYTHING: &str = r#"
     limit_concurrency = { max = 0 }
     limit_rate = { quota = "5000/h", burst = 7, key = "header:x-tenant", headers = "off", windows = "b=9/d" }
     request_body_timeout.idle = "1s"
-    upstream = { listen = "[::1]:1", timeout = "3s", max = 4 }
+    upstream = { listen = "[::1]:1", timeout = "3s", total = "4s", max = 4 }
+    retry = { max_attempts = 2, backoff = "5ms", ratio = 0.5, floor = 0, burst = 6 }
     breaker = { rate = 1, min = 2, window = "1m", consecutive = 3, open = "10ms" }
 "#;
 
@@ -126,7 +127,7 @@ fn the_longest_silence_is_shorter_than_the_timeout_and_that_is_shorter_than_the_
     assert_eq!(timeout.limit, Period(Duration::from_secs(10)));
     assert_eq!(timeout.body, BodyTime::Within);
     assert!(request_body_timeout.idle.0 < timeout.limit.0 && timeout.limit.0 < grace.0);
-    assert!(upstream.timeout.0 < timeout.limit.0);
+    assert!(upstream.timeout.0 < upstream.total.0 && upstream.total.0 < timeout.limit.0);
 }
 
 #[test]
@@ -135,6 +136,8 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
                  --timeout 2s --timeout-body idle:500ms --request-idle 1s --rate 5000/h --burst 7 \
                  --rate-key header:x-tenant --rate-headers off --rate-windows b=9/d \
                  --upstream-listen [::1]:1 --upstream-timeout 3s --upstream-max-in-flight 4 \
+                 --upstream-total 4s --retry-max-attempts 2 --retry-backoff 5ms --retry-ratio 0.5 \
+                 --retry-floor 0 --retry-burst 6 \
                  --breaker-rate 1 --breaker-min 2 --breaker-window 1m --breaker-consecutive 3 \
                  --breaker-open 10ms";
     let variables = [
@@ -152,6 +155,12 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
         ("PALISADE_RATE_WINDOWS", "b=9/d"),
         ("PALISADE_UPSTREAM_LISTEN", "[::1]:1"),
         ("PALISADE_UPSTREAM_TIMEOUT", "3s"),
+        ("PALISADE_UPSTREAM_TOTAL", "4s"),
+        ("PALISADE_RETRY_MAX_ATTEMPTS", "2"),
+        ("PALISADE_RETRY_BACKOFF", "5ms"),
+        ("PALISADE_RETRY_RATIO", "0.5"),
+        ("PALISADE_RETRY_FLOOR", "0"),
+        ("PALISADE_RETRY_BURST", "6"),
         ("PALISADE_UPSTREAM_MAX_IN_FLIGHT", "4"),
         ("PALISADE_BREAKER_RATE", "1"),
         ("PALISADE_BREAKER_MIN", "2"),
@@ -171,8 +180,12 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
     assert_eq!(settings.limit_rate.key, RateKey::Header("x-tenant".parse().unwrap()));
     assert_eq!(settings.limit_rate.headers, RateHeaders::Off);
     assert_eq!(settings.limit_rate.windows.to_string(), "b=9/d");
-    let Upstream { listen, timeout, max } = &settings.upstream;
-    assert_eq!((listen.to_string(), timeout.to_string(), *max), ("[::1]:1".into(), "3s".into(), 4));
+    let Upstream { listen, timeout, total, max } = &settings.upstream;
+    assert_eq!((listen.to_string(), *max), ("[::1]:1".into(), 4));
+    assert_eq!([timeout, total].map(ToString::to_string), ["3s", "4s"]);
+    let Retry { max_attempts, backoff, ratio, floor, burst } = &settings.retry;
+    assert_eq!((max_attempts.get(), backoff.to_string()), (2, "5ms".into()));
+    assert_eq!((ratio.to_string(), *floor, *burst), ("0.5".into(), 0, 6));
     let Breaker { rate, min, window, consecutive, open } = &settings.breaker;
     assert_eq!((rate.to_string(), *min, consecutive.get()), ("1".into(), 2, 3));
     assert_eq!([window, open].map(ToString::to_string), ["1m", "10ms"]);
@@ -208,6 +221,7 @@ fn settings_from_three_places_come_together() {
         "log.format = 'json'\ntimeout.body = 'idle:500ms'\n\
          limit_rate = { quota = '5000/h burst 6', key = 'header:x-tenant' }\n\
          upstream = { listen = '[::1]:1', max = 4 }\n\
+         retry = { max_attempts = 2, ratio = 0.5, floor = 0, burst = 7 }\n\
          breaker = { rate = 1.0, min = 2, consecutive = 7 }",
     );
     let variables = [
@@ -218,10 +232,13 @@ fn settings_from_three_places_come_together() {
         ("PALISADE_RATE_HEADERS", "off"),
         ("PALISADE_RATE_WINDOWS", "b=9/d"),
         ("PALISADE_UPSTREAM_TIMEOUT", "3s"),
+        ("PALISADE_RETRY_BURST", "6"),
         ("PALISADE_BREAKER_CONSECUTIVE", "3"),
     ];
     let flags = ["--max-in-flight", "0", "--listen=[::1]:0", "--timeout", "2s", "--burst", "7"];
-    let flags = [&flags[..], &["--breaker-window", "60s", "--breaker-open", "10ms"]].concat();
+    let more = ["--upstream-total", "4s", "--retry-backoff", "5ms"];
+    let flags =
+        [&flags[..], &["--breaker-window", "60s", "--breaker-open", "10ms"], &more].concat();
     let settings = loaded(&flags, &variables);
     assert_eq!(settings, from_file(EVERYTHING));
 }

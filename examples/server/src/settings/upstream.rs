@@ -9,7 +9,7 @@ use palisade::{
 };
 use serde::Serialize;
 
-use super::values::{Period, address, count};
+use super::values::{Period, address, count, many};
 
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Upstream {
@@ -18,11 +18,18 @@ pub(crate) struct Upstream {
     #[arg(default_value = "127.0.0.1:0", value_parser = address, allow_hyphen_values = true)]
     pub(crate) listen: SocketAddr,
 
-    /// How long a call to it may take; then it is answered 504, and has failed.
-    // Below the timeout, which would speak first: nobody would learn that it is the upstream that hangs.
+    /// How long an attempt to call it may take; then it is answered 504, and has failed.
+    // Below the total, which would speak first: nobody would learn that it is the upstream that hangs.
     #[arg(id = "upstream.timeout", long = "upstream-timeout", value_name = "DURATION")]
     #[arg(default_value = "2s", allow_hyphen_values = true)]
     pub(crate) timeout: Period,
+
+    /// How long all attempts of a call may take together, with the waits between; then it is answered 504.
+    // Two attempts and a half: a third begins only if it is likely to end. Below the timeout, which would
+    // speak first.
+    #[arg(id = "upstream.total", long = "upstream-total", value_name = "DURATION")]
+    #[arg(default_value = "5s", allow_hyphen_values = true)]
+    pub(crate) total: Period,
 
     /// How many calls to it may be in flight at once; the next one is answered 503. 0 refuses all.
     // Half of what may be in flight here: an upstream that hangs does not take all places with it.
@@ -51,7 +58,7 @@ pub(crate) struct Breaker {
 
     /// How many failures in a row open the breaker, however few calls there are.
     #[arg(id = "breaker.consecutive", long = "breaker-consecutive", value_name = "N")]
-    #[arg(default_value = "5", value_parser = row, allow_hyphen_values = true)]
+    #[arg(default_value = "5", value_parser = many, allow_hyphen_values = true)]
     pub(crate) consecutive: NonZeroU32,
 
     /// How long the breaker is open the first time; then twice as long each time, up to twelve times.
@@ -78,10 +85,6 @@ fn least(text: &str) -> Result<u32, String> {
         .ok()
         .filter(|calls| (1..=MOST).contains(calls))
         .ok_or_else(|| format!("expected a whole number from 1 to {MOST}"))
-}
-
-fn row(text: &str) -> Result<NonZeroU32, String> {
-    text.parse().map_err(|_| format!("expected a whole number from 1 to {}", NonZeroU32::MAX))
 }
 
 fn window(text: &str) -> Result<Period, &'static str> {

@@ -3,6 +3,7 @@
 use std::{
     fmt::{self, Display},
     net::SocketAddr,
+    num::NonZeroU32,
     str::FromStr,
     time::Duration,
 };
@@ -19,6 +20,11 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
         .ok()
         .and_then(|number| usize::try_from(number).ok())
         .ok_or_else(|| format!("expected a whole number from 0 to {}", u32::MAX))
+}
+
+/// At least one.
+pub(super) fn many(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 1 to {}", NonZeroU32::MAX))
 }
 
 /// A duration, read and written with its unit.

@@ -18,20 +18,20 @@ async fn answers(behaviour: &Behaviour, calls: usize) -> Vec<u16> {
 
 fn behaving(fail: f64, latency_ms: u64) -> Behaviour {
     let behaviour = Behaviour::default();
-    behaviour.set(Mode { fail, latency_ms });
+    behaviour.set(Mode { fail, latency_ms, ..Mode::default() });
     behaviour
 }
 
 #[tokio::test]
 async fn it_fails_as_often_as_it_was_told_to_and_evenly() {
     assert_eq!(answers(&Behaviour::default(), 3).await, [200; 3]);
-    assert_eq!(answers(&behaving(1.0, 0), 3).await, [500; 3]);
-    assert_eq!(answers(&behaving(0.5, 0), 4).await, [200, 500, 200, 500]);
-    assert_eq!(answers(&behaving(0.25, 0), 5).await, [200, 200, 200, 500, 200]);
+    assert_eq!(answers(&behaving(1.0, 0), 3).await, [503; 3]);
+    assert_eq!(answers(&behaving(0.5, 0), 4).await, [200, 503, 200, 503]);
+    assert_eq!(answers(&behaving(0.25, 0), 5).await, [200, 200, 200, 503, 200]);
     // However these are rounded.
     for (fail, of_a_thousand) in [(0.1, 100), (0.3, 300), (0.7, 700), (0.001, 1)] {
         let failed = answers(&behaving(fail, 0), 1000).await;
-        assert_eq!(failed.iter().filter(|status| **status == 500).count(), of_a_thousand);
+        assert_eq!(failed.iter().filter(|status| **status == 503).count(), of_a_thousand);
     }
 }
 
@@ -46,6 +46,19 @@ async fn it_takes_as_long_as_it_was_told_to() {
 async fn told_anew_it_forgets_what_it_owed() {
     let behaviour = behaving(0.5, 0);
     assert_eq!(answers(&behaviour, 1).await, [200]);
-    behaviour.set(Mode { fail: 0.5, latency_ms: 0 });
-    assert_eq!(answers(&behaviour, 2).await, [200, 500]);
+    behaviour.set(Mode { fail: 0.5, ..Mode::default() });
+    assert_eq!(answers(&behaviour, 2).await, [200, 503]);
+}
+
+#[tokio::test]
+async fn it_fails_as_it_was_told_to_and_takes_what_it_is_sent() {
+    for status in FAILURES {
+        let behaviour = Behaviour::default();
+        behaviour.set(Mode { fail: 0.5, status, ..Mode::default() });
+        assert_eq!(answers(&behaviour, 2).await, [200, status.as_u16()]);
+    }
+    let request = Request::post("/").body(Body::from("soup")).unwrap();
+    let answer = router(Behaviour::default()).oneshot(request).await.unwrap();
+    let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+    assert_eq!(body, r#"{"took":"soup","upstream":"is well"}"#);
 }

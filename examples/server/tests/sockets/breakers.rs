@@ -9,14 +9,19 @@ use tokio::time::sleep;
 use crate::process::{Answer, Browser, Server, eventually};
 
 /// Says this as JSON, and returns what is said to it.
-async fn say(browser: &Browser, method: Method, path: &str, body: &'static str) -> Value {
+pub(crate) async fn say(
+    browser: &Browser,
+    method: Method,
+    path: &str,
+    body: &'static str,
+) -> Value {
     let request = browser.request(method, path).header("content-type", "application/json");
     let answer = browser.ask(request.body(Body::from(body)).unwrap()).await;
     assert_eq!(answer.status(), 200);
     serde_json::from_str(&answer.text().await).unwrap()
 }
 
-async fn behave(browser: &Browser, mode: &'static str) {
+pub(crate) async fn behave(browser: &Browser, mode: &'static str) {
     say(browser, Method::PUT, "/upstream/mode", mode).await;
 }
 
@@ -24,7 +29,7 @@ async fn force(browser: &Browser, force: &'static str) -> Value {
     say(browser, Method::POST, "/breakers/upstream", force).await
 }
 
-async fn standing(browser: &Browser) -> Value {
+pub(crate) async fn standing(browser: &Browser) -> Value {
     let answer = browser.get("/breakers").await;
     assert_eq!(answer.header("cache-control"), "no-store");
     let breakers: Value = serde_json::from_str(&answer.text().await).unwrap();
@@ -49,16 +54,22 @@ async fn is_refused(answer: Answer) {
 /// So long that it is not probed while a test runs.
 const FOR_LONG: [&str; 2] = ["--breaker-open", "1h"];
 
+/// What is about the breaker alone: a refusal that may be over soon is tried again.
+const ONCE: [&str; 2] = ["--retry-max-attempts", "1"];
+
 #[tokio::test]
 async fn failures_open_it_and_what_it_answers_then_is_no_longer_the_upstreams() {
     let server = Server::start(&FOR_LONG).await;
     for browser in [server.http1(), server.http2()] {
         let answer = browser.get("/upstream").await;
         assert_eq!((answer.status(), answer.header("content-type")), (200, "application/json"));
-        assert_eq!(answer.text().await, r#"{"upstream":"is well"}"#);
+        assert_eq!(
+            answer.text().await,
+            r#"{"attempts":1,"status":200,"answer":{"upstream":"is well"}}"#
+        );
     }
     let browser = server.http2();
-    behave(&browser, r#"{"fail": 1}"#).await;
+    behave(&browser, r#"{"fail": 1, "status": 500}"#).await;
     let answer = browser.get("/upstream").await;
     assert_eq!(answer.status(), 500);
     assert!(answer.text().await.contains("was told to fail"));
@@ -78,7 +89,7 @@ async fn failures_open_it_and_what_it_answers_then_is_no_longer_the_upstreams() 
 async fn it_finds_out_by_itself_that_the_upstream_is_well_again() {
     let server = Server::start(&["--breaker-open", "50ms", "--breaker-consecutive", "1"]).await;
     let browser = server.http1();
-    behave(&browser, r#"{"fail": 1}"#).await;
+    behave(&browser, r#"{"fail": 1, "status": 500}"#).await;
     assert_eq!(browser.get("/upstream").await.status(), 500);
     behave(&browser, "{}").await;
     let closed = async || {
@@ -94,7 +105,7 @@ async fn half_of_the_calls_are_too_many() {
     let flags = ["--breaker-min", "6", "--breaker-window", "1h", "--breaker-consecutive", "9"];
     let server = Server::start(&[&flags, &FOR_LONG[..]].concat()).await;
     let browser = server.http1();
-    behave(&browser, r#"{"fail": 0.5}"#).await;
+    behave(&browser, r#"{"fail": 0.5, "status": 500}"#).await;
     assert_eq!(statuses(&browser).await, [200, 500, 200, 500, 200, 500, 503, 503]);
     assert_eq!(standing(&browser).await["state"], "open");
 }
@@ -102,7 +113,7 @@ async fn half_of_the_calls_are_too_many() {
 #[tokio::test]
 async fn an_upstream_that_hangs_opens_it_as_well() {
     let flags = ["--upstream-timeout", "50ms", "--breaker-consecutive", "2"];
-    let server = Server::start(&[&flags, &FOR_LONG[..]].concat()).await;
+    let server = Server::start(&[&flags, &ONCE[..], &FOR_LONG].concat()).await;
     let browser = server.http1();
     behave(&browser, r#"{"latency_ms": 60000}"#).await;
     let answer = browser.get("/upstream").await;
@@ -114,7 +125,8 @@ async fn an_upstream_that_hangs_opens_it_as_well() {
 
 #[tokio::test]
 async fn an_operator_has_the_last_word() {
-    let server = Server::start(&[&["--breaker-consecutive", "2"], &FOR_LONG[..]].concat()).await;
+    let server =
+        Server::start(&[&["--breaker-consecutive", "2"], &ONCE[..], &FOR_LONG].concat()).await;
     let browser = server.http1();
     assert_eq!(force(&browser, r#"{"force": "open"}"#).await["state"], "open");
     let answer = browser.get("/upstream").await;
@@ -122,7 +134,7 @@ async fn an_operator_has_the_last_word() {
     // Nobody knows when.
     assert!(!answer.0.headers().contains_key("retry-after"));
 
-    behave(&browser, r#"{"fail": 1}"#).await;
+    behave(&browser, r#"{"fail": 1, "status": 500}"#).await;
     assert_eq!(force(&browser, r#"{"force": "closed"}"#).await["state"], "closed");
     assert_eq!(statuses(&browser).await, [500; 4]);
     force(&browser, r#"{"force": "auto"}"#).await;
@@ -138,7 +150,9 @@ async fn an_operator_has_the_last_word() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_call_in_flight_is_finished_before_the_upstream_ends() {
-    let server = Server::start(&["--grace", "1h", "--upstream-max-in-flight", "1"]).await;
+    let server =
+        Server::start(&[&["--grace", "1h", "--upstream-max-in-flight", "1"], &ONCE[..]].concat())
+            .await;
     let (browser, observer) = (server.http1(), server.http1());
     behave(&browser, r#"{"latency_ms": 1000}"#).await;
     let call = tokio::spawn(async move {
@@ -154,7 +168,10 @@ async fn a_call_in_flight_is_finished_before_the_upstream_ends() {
     });
     eventually("a call", async || observer.get("/upstream").await.status() == 503).await;
     server.signal("TERM").await;
-    assert_eq!(call.await.unwrap(), r#"{"upstream":"is well"}"#);
+    assert_eq!(
+        call.await.unwrap(),
+        r#"{"attempts":1,"status":200,"answer":{"upstream":"is well"}}"#
+    );
     let (code, log) = server.ended().await;
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("upstream_failed=0 circuit_open=0"), "{log}");

@@ -7,6 +7,7 @@ mod limit;
 mod process;
 mod protocols;
 mod rates;
+mod retries;
 mod settings;
 mod shutdown;
 mod timeouts;

@@ -72,7 +72,7 @@ impl Server {
         let mut command = command();
         // No time is up on a slow machine but where a test says so, by a flag or a file.
         command.env("PALISADE_TIMEOUT", "1h").env("PALISADE_REQUEST_IDLE", "1h");
-        command.env("PALISADE_UPSTREAM_TIMEOUT", "1h");
+        command.env("PALISADE_UPSTREAM_TIMEOUT", "1h").env("PALISADE_UPSTREAM_TOTAL", "1h");
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

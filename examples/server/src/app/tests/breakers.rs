@@ -2,15 +2,17 @@
 
 use std::net::TcpListener;
 
+use serde_json::json;
+
 use super::*;
 
-async fn told(app: &App, method: &str, uri: &str, body: &'static str) -> Response<Body> {
+pub(super) async fn told(app: &App, method: &str, uri: &str, body: &'static str) -> Response<Body> {
     let request = Request::builder().method(method).uri(uri);
     let request = request.header("content-type", "application/json; charset=utf-8");
     send(app, request.body(Body::from(body)).unwrap()).await
 }
 
-async fn json(response: Response<Body>) -> Value {
+pub(super) async fn json(response: Response<Body>) -> Value {
     assert_eq!(response.status(), StatusCode::OK);
     serde_json::from_str(&text(response).await).unwrap()
 }
@@ -22,14 +24,17 @@ async fn standing(app: &App) -> Value {
 }
 
 /// With an upstream on a port where nobody listens.
-fn without_upstream() -> App {
+pub(super) fn without_upstream(flags: &[&str]) -> App {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    with(&["--upstream-listen", &nobody.to_string(), "--breaker-consecutive", "2"])
+    with(&[flags, &["--upstream-listen", &nobody.to_string()]].concat())
 }
+
+/// What is about the breaker alone.
+const ONCE: [&str; 2] = ["--retry-max-attempts", "1"];
 
 #[tokio::test]
 async fn an_upstream_that_cannot_be_reached_is_502_until_the_breaker_opens() {
-    let app = without_upstream();
+    let app = without_upstream(&[&ONCE[..], &["--breaker-consecutive", "2"]].concat());
     for _ in 0..2 {
         let response = get(&app, "/upstream").await;
         assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
@@ -47,7 +52,7 @@ async fn an_upstream_that_cannot_be_reached_is_502_until_the_breaker_opens() {
 
 #[tokio::test]
 async fn a_refusal_bears_the_id_of_the_request_that_it_refuses() {
-    let app = without_upstream();
+    let app = without_upstream(&[]);
     app.switch.force_open();
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let request = Request::get("/upstream").header("x-request-id", id);
@@ -57,7 +62,8 @@ async fn a_refusal_bears_the_id_of_the_request_that_it_refuses() {
 
 #[tokio::test]
 async fn calls_for_which_there_is_no_room_are_503_and_say_nothing_of_the_upstream() {
-    let app = with(&["--upstream-max-in-flight", "0", "--breaker-consecutive", "1"]);
+    let none = ["--upstream-max-in-flight", "0", "--breaker-consecutive", "1"];
+    let app = with(&[&ONCE[..], &none].concat());
     for _ in 0..3 {
         let response = get(&app, "/upstream").await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -83,14 +89,15 @@ async fn an_operator_forces_it_and_is_told_how_it_stands() {
 #[tokio::test]
 async fn a_mode_is_told_back_and_what_is_not_said_is_as_when_all_is_well() {
     let app = limited(9);
-    for (body, fail, latency_ms) in [
-        (r#"{"fail": 0.5, "latency_ms": 100}"#, 0.5, 100),
-        (r#"{"fail": 1}"#, 1.0, 0),
-        (r#"{"latency_ms": 60000}"#, 0.0, 60_000),
-        ("{}", 0.0, 0),
+    for (body, fail, latency_ms, status) in [
+        (r#"{"fail": 0.5, "latency_ms": 100}"#, 0.5, 100, 503),
+        (r#"{"fail": 1}"#, 1.0, 0, 503),
+        (r#"{"latency_ms": 60000}"#, 0.0, 60_000, 503),
+        (r#"{"status": 500, "fail": 0.25}"#, 0.25, 0, 500),
+        ("{}", 0.0, 0, 503),
     ] {
         let mode = json(told(&app, "PUT", "/upstream/mode", body).await).await;
-        assert_eq!(mode, serde_json::json!({ "fail": fail, "latency_ms": latency_ms }));
+        assert_eq!(mode, json!({ "fail": fail, "latency_ms": latency_ms, "status": status }));
     }
 }
 
@@ -99,6 +106,8 @@ async fn a_wrong_field_is_answered_by_its_name_its_value_and_what_is_accepted() 
     let app = limited(9);
     let share = "a number from 0 to 1";
     let whole = "a whole number from 0 to 60000";
+    let status = "500, 502, 503 or 504";
+    let known = "left out: known is only fail, latency_ms and status";
     let force = "open, closed, auto or observe";
     let (mode, breaker) = (("PUT", "/upstream/mode"), ("POST", "/breakers/upstream"));
     for ((method, uri), body, field, value, accepted) in [
@@ -109,7 +118,10 @@ async fn a_wrong_field_is_answered_by_its_name_its_value_and_what_is_accepted() 
         (mode, r#"{"latency_ms": 60001}"#, "latency_ms", "60001", whole),
         (mode, r#"{"latency_ms": 0.5}"#, "latency_ms", "0.5", whole),
         (mode, r#"{"latency_ms": [1]}"#, "latency_ms", "[1]", whole),
-        (mode, r#"{"failing": 1}"#, "failing", "1", "left out: known is only fail and latency_ms"),
+        (mode, r#"{"status": 501}"#, "status", "501", status),
+        (mode, r#"{"status": "503"}"#, "status", "503", status),
+        (mode, r#"{"status": 200}"#, "status", "200", status),
+        (mode, r#"{"failing": 1}"#, "failing", "1", known),
         (mode, r#"{"fail": 1, "fail": 0}"#, "fail", "0", "given only once"),
         (breaker, r#"{"force": "Open"}"#, "force", "Open", force),
         (breaker, r#"{"force": true}"#, "force", "true", force),

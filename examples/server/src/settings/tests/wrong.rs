@@ -25,6 +25,9 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
                networks of your proxies, such as forwarded:10.0.0.0/8,2001:db8::/32";
     let share = "expected a share of calls, above 0 and at most 1, such as 0.5";
     let least = "expected a whole number from 1 to 16777216";
+    let successes = "expected a share of successes, above 0 and at most 1, such as 0.1";
+    let backoff = "expected a duration from 0s to 1m, such as 50ms";
+    let many = "expected a whole number from 1 to 4294967295";
     let window = "expected a duration from 100ms to 1day, such as 10s";
     let found = |window: &str| {
         format!(
@@ -71,6 +74,12 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
         ("limit_rate.windows = 7", "1:22", "7", "limit_rate.windows", &found("7")),
         ("limit_rate.windows = ''", "1:22", "", "limit_rate.windows", &found("")),
         ("limit_rate.windows = 'a=1/s,'", "1:22", "a=1/s,", "limit_rate.windows", &found("")),
+        ("retry.ratio = 0", "1:15", "0", "retry.ratio", successes),
+        ("retry.ratio = 20.0", "1:15", "20.0", "retry.ratio", successes),
+        ("retry.max_attempts = 0", "1:22", "0", "retry.max_attempts", many),
+        ("retry.backoff = '61s'", "1:17", "61s", "retry.backoff", backoff),
+        ("retry.floor = -1", "1:15", "-1", "retry.floor", number),
+        ("retry.burst = 1.5", "1:15", "1.5", "retry.burst", number),
         ("breaker.rate = 0.0", "1:16", "0.0", "breaker.rate", share),
         ("breaker.rate = 1.01", "1:16", "1.01", "breaker.rate", share),
         ("breaker.rate = nan", "1:16", "nan", "breaker.rate", share),
@@ -101,7 +110,7 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
 #[test]
 fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
     let top = "expected listen, grace, log, timeout, limit_concurrency, limit_rate, \
-               request_body_timeout, upstream, breaker";
+               request_body_timeout, upstream, retry, breaker";
     for (content, place, key, hint) in [
         ("lisen = 1", "1:1", "lisen", "did you mean 'listen'?"),
         ("Grace = '1s'", "1:1", "Grace", "did you mean 'grace'?"),

@@ -207,6 +207,50 @@ fn grpc_of_somebody() -> Request<Full<Bytes>> {
     call.body(Full::default()).unwrap()
 }
 
+/// Else clients that keep their connections stay with an instance that is no longer sent any, until it
+/// refuses them.
+#[tokio::test(start_paused = true)]
+async fn while_it_leaves_clients_over_http1_are_asked_to_close_their_connections() {
+    let health = Health::new();
+    let inner = Inner::new().with_head(Pace::After(2 * SECOND), Act::Succeed);
+    let service = HealthLayer::new(&health).layer(inner);
+    let asked = async |version, method: Method| {
+        let mut request = get("/");
+        (*request.version_mut(), *request.method_mut()) = (version, method);
+        send(&service, request).await.headers().contains_key("connection")
+    };
+    assert!(!asked(Version::HTTP_11, Method::GET).await);
+    // One that was let in before.
+    let (before, ()) = tokio::join!(asked(Version::HTTP_11, Method::GET), async {
+        tokio::time::sleep(SECOND).await;
+        health.drain(3600 * SECOND);
+    });
+    assert!(before);
+    for (version, method, expected) in [
+        (Version::HTTP_10, Method::GET, true),
+        (Version::HTTP_11, Method::POST, true),
+        (Version::HTTP_11, Method::CONNECT, false),
+        (Version::HTTP_2, Method::GET, false),
+    ] {
+        assert_eq!(asked(version, method.clone()).await, expected, "{version:?} {method}");
+    }
+    health.resume();
+    assert!(!asked(Version::HTTP_11, Method::GET).await);
+}
+
+/// An answer that says what becomes of the connection is left as it is.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_upgraded_is_not_asked_to_close() {
+    let health = Health::new();
+    health.drain(SECOND);
+    let upgrades = tower::service_fn(async |_: Request<Full<Bytes>>| {
+        let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        answer.header("connection", "upgrade").body(Full::<Bytes>::default())
+    });
+    let answer = HealthLayer::new(&health).layer(upgrades).oneshot(get("/chat")).await.unwrap();
+    assert_eq!(answer.headers()["connection"], "upgrade");
+}
+
 #[tokio::test(start_paused = true)]
 async fn grpc_health_is_answered_as_the_protocol_says() {
     let health = Health::new();

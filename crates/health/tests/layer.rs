@@ -3,12 +3,13 @@
 #![cfg(not(palisade_loom))]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::{pin::pin, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use http::{Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use palisade_core::Rejection;
 use palisade_health::{
     Check, Health, HealthLayer, HealthService, Phase, Probe, ResponseBody, SHUTTING_DOWN,
@@ -292,6 +293,31 @@ async fn bad_messages_are_told_what_is_wrong() {
         let response = send(&service, with(bytes)).await;
         assert!(response.headers().contains_key("grpc-message"), "{bytes:?}");
         assert_eq!(told(response).await.0, expected, "{bytes:?}");
+    }
+}
+
+/// A server that shuts down would wait for it for ever. Meanwhile it is answered as any other, also when
+/// all else is refused: over a socket, a message comes after its head.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
+    let health = Health::new();
+    let service = HealthLayer::new(&health).layer(Inner::new());
+    health.drain(Duration::ZERO);
+    let slow = |pause: Duration| {
+        let parts = [&[0; 3][..], &[0; 2][..]].map(Bytes::from_static);
+        StreamBody::new(futures_util::stream::iter(parts).then(move |part| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, Infallible>(Frame::data(part))
+        }))
+    };
+    for (method, answered) in
+        [("Check", NOT_SERVING.len()), ("Watch", NOT_SERVING.len()), ("List", 5 + 8)]
+    {
+        let ask = |pause| service.clone().oneshot(call(method, "").map(|_| slow(pause)));
+        let in_time = told(ask(4 * SECOND).await.unwrap()).await;
+        assert_eq!((&*in_time.0, in_time.1.len()), ("0", answered), "{method}");
+        let late = tokio::time::timeout(11 * SECOND, ask(6 * SECOND)).await.unwrap();
+        assert_eq!(told(late.unwrap()).await.0, "4", "{method}");
     }
 }
 

@@ -45,10 +45,8 @@
 //!
 //! # tokio_test::block_on(async {
 //! let health = Health::new();
+//! // `layer` stands in front of what has no route too, and so of probes; `route_layer` does not.
 //! let app = Router::new().route("/", get(async || "hello")).layer(HealthLayer::new(&health));
-//! # let _: Router = app.clone();
-//! // axum's own 404 stands outside of a router's layers, so the fallback is inside, and probes need no route.
-//! let app = app.fallback_service(HealthLayer::new(&health).into_service());
 //! # use axum::{body::Body, http::Request};
 //! let probe = Request::get("/readyz").body(Body::empty()).unwrap();
 //! assert_eq!(app.oneshot(probe).await.unwrap().status(), 200);

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each file of tests uses its part")]
 
 pub(crate) mod grpc;
+pub(crate) mod restart;
 pub(crate) mod scenarios;
 
 use std::{convert::Infallible, pin::pin, time::Duration};

@@ -203,6 +203,7 @@ pub(crate) fn all(servers: &[fn(Version) -> Served]) -> impl Iterator<Item = Ser
 /// What the protocol has of one status, with its prefix.
 pub(crate) const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
 pub(crate) const NOT_SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 2];
+pub(crate) const UNKNOWN: &[u8] = &[0; 5];
 
 /// A call of gRPC health about the whole, whose message has no field.
 pub(crate) fn call(method: &str) -> Request<Full<Bytes>> {

@@ -4,8 +4,8 @@ use std::{fmt::Debug, marker::PhantomData, rc::Rc};
 
 use palisade::{
     Deadline, Rejection, RejectionError, RejectionErrorFuture, RejectionErrorLayer, Render,
-    RenderFuture, RenderLayer, breaker, key, limit_concurrency as lc, limit_rate as lr, retry,
-    timeout,
+    RenderFuture, RenderLayer, breaker, health, key, limit_concurrency as lc, limit_rate as lr,
+    retry, timeout,
 };
 
 /// A service, future or body that may go to another thread.
@@ -30,6 +30,15 @@ fn layers_and_handles_can_be_cloned_and_shared() {
     value::<breaker::Policy>();
     value::<breaker::Stats>();
     value::<breaker::Transition>();
+    value::<health::HealthLayer>();
+    value::<health::Health>();
+    value::<health::ServiceHealth>();
+    value::<health::ServingStatus>();
+    value::<health::Report>();
+    value::<health::Item>();
+    value::<health::Finding>();
+    value::<health::Heartbeat>();
+    value::<health::Phase>();
     value::<lc::LimitConcurrencyLayer>();
     value::<lc::InFlight>();
     value::<lc::Limit>();
@@ -77,6 +86,8 @@ fn services_are_what_their_inner_service_is() {
     service::<breaker::Breaker<Roams, Roams>>();
     service::<breaker::Gate<Roams, Roams>>();
     service::<breaker::KeyedBreaker<Roams, key::Authority, Roams>>();
+    service::<health::HealthService<Roams>>();
+    service::<health::HealthService<health::NotFound>>();
     service::<lc::LimitConcurrency<Roams>>();
     service::<lr::LimitRate<Roams, Roams>>();
     service::<lr::LimitRate<Roams, Roams, lr::ExactStore<String>>>();
@@ -89,6 +100,7 @@ fn services_are_what_their_inner_service_is() {
     local::<breaker::Breaker<Stays, Stays>>();
     local::<breaker::Gate<Stays, Stays>>();
     local::<breaker::KeyedBreaker<Stays, key::Authority, Stays>>();
+    local::<health::HealthService<Stays>>();
     local::<lc::LimitConcurrency<Stays>>();
     local::<lr::LimitRate<Stays, Stays>>();
     local::<lr::LimitRate<Stays, Stays, lr::ExactStore<Stays>>>();
@@ -103,6 +115,13 @@ fn futures_and_bodies_are_what_their_inner_ones_are() {
     future::<breaker::ResponseBody<http_body_util::Full<bytes::Bytes>, Roams>>();
     future::<breaker::Circuit>();
     future::<breaker::Transitions>();
+    future::<health::future::ResponseFuture<Roams, Roams, Roams>>();
+    future::<health::ResponseBody<http_body_util::Full<bytes::Bytes>>>();
+    future::<health::Check<Roams>>();
+    future::<health::Exchange>();
+    future::<health::Latch>();
+    future::<health::Pulse>();
+    future::<health::Unit<'static>>();
     future::<lc::future::ResponseFuture<Roams>>();
     future::<lr::future::ResponseFuture<Roams>>();
     future::<lr::future::ResponseFuture<Roams, String, lr::ExactStore<String>>>();
@@ -118,6 +137,7 @@ fn futures_and_bodies_are_what_their_inner_ones_are() {
     future::<retry::Token>();
     future::<retry::Retrying<Roams, Roams, Roams, Roams, Roams>>();
     local::<breaker::future::ResponseFuture<Stays, Stays, Stays>>();
+    local::<health::future::ResponseFuture<Stays, Stays, Stays>>();
     local::<lc::future::ResponseFuture<Stays>>();
 }
 
@@ -135,6 +155,13 @@ fn what_is_kept_of_a_body_that_can_be_sent_can_be_sent() {
     sent::<Retried<Roams, tonic::body::Body>>();
     sent::<Retried<Roams, axum::body::Body>>();
     sent::<retry::RetryBody<tonic::body::Body>>();
+}
+
+/// Who waits for news is in a list of those who do, and must stay where they are.
+#[test]
+fn who_watches_a_service_is_what_others_are_but_for_unpin() {
+    fn watch<T: Debug + Send + Sync + 'static>() {}
+    watch::<health::ServingWatch>();
 }
 
 /// A timer must stay where it is, so a future that holds one cannot be moved once it was polled. A
@@ -209,4 +236,38 @@ async fn nor_need_what_is_sent_again_be_send_or_static() {
     let answer =
         retry::RetryLayer::default().layer(inner).oneshot(Request::put("/").body(body).unwrap());
     assert_eq!((answer.await.unwrap().status().as_u16(), seen.get()), (200, 1));
+}
+
+/// What goes through while it is counted, as what is inside is not ready.
+#[tokio::test]
+async fn nor_need_what_waits_to_be_let_in() {
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Empty};
+    use tower::{Layer, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
+
+    let seen = std::cell::Cell::new(0);
+    let inner = service_fn(|request: Request<LocalBody>| {
+        seen.set(seen.get() + 1);
+        let local = Rc::new(request);
+        async move {
+            drop(local);
+            Ok::<_, Rc<()>>(Response::new(Empty::<bytes::Bytes>::new()))
+        }
+    });
+    let health = health::Health::new();
+    let service =
+        health::HealthLayer::new(&health).layer(ConcurrencyLimitLayer::new(1).layer(inner));
+    for path in ["/", "/livez", "/grpc.health.v1.Health/Check"] {
+        let body = || Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = Request::post(path).header("content-type", "application/grpc");
+        let (first, second) = tokio::join!(
+            service.clone().oneshot(request.body(body()).unwrap()),
+            service.clone().oneshot(Request::new(body()))
+        );
+        assert_eq!(
+            (first.unwrap().status(), second.unwrap().status()),
+            (http::StatusCode::OK, http::StatusCode::OK)
+        );
+    }
+    assert_eq!((seen.get(), health.in_flight()), (5, 0));
 }

@@ -20,7 +20,7 @@ use http_body_util::Empty;
 use palisade::{BoxError, Rejection, Sent};
 use palisade_testkit::{Act, Pace, Plan, Probe, ProbeError};
 use subjects::{
-    Breaker, BreakerByBody, KeyedBreaker, LimitConcurrency, LimitRate, LimitRateByAnswer,
+    Breaker, BreakerByBody, Health, KeyedBreaker, LimitConcurrency, LimitRate, LimitRateByAnswer,
     LimitRateByWindows, Retry, SecondAttempt, Timeout,
 };
 use tower::{Layer, Service};
@@ -55,16 +55,24 @@ trait Refuses: Subject {
 }
 
 macro_rules! laws {
-    (kept by [$($keeps:ident),+ $(,)?], and those that refuse: [$($refuses:ident),+ $(,)?]) => {
-        laws! { @each [$($keeps,)+ $($refuses),+]
+    (
+        kept by [$($keeps:ident),+ $(,)?], and those that refuse: [$($refuses:ident),+ $(,)?],
+        and are always ready: [$($waits:ident),+ $(,)?]
+    ) => {
+        laws! { @each [$($keeps,)+ $($refuses,)+ $($waits),+]
             an_error_of_the_inner_service_passes_as_it_is
             an_exchange_is_held_until_its_body_is_over
             dropped_at_any_poll_nothing_is_lost
             unwound_at_any_stage_nothing_is_lost
-            readiness_is_the_inner_services
             the_instance_that_was_readied_is_the_one_called
         }
-        laws! { @each [$($refuses),+]
+        laws! { @each [$($keeps,)+ $($refuses),+]
+            readiness_is_the_inner_services
+        }
+        laws! { @each [$($waits),+]
+            who_is_always_ready_waits_after_the_call
+        }
+        laws! { @each [$($refuses,)+ $($waits),+]
             a_refusal_is_an_answer
             a_refusal_speaks_the_protocol_of_the_request
             all_services_of_a_layer_and_of_its_clones_share_one_state
@@ -83,7 +91,7 @@ laws! {
     kept by [Retry, SecondAttempt], and those that refuse: [
         LimitConcurrency, LimitRate, LimitRateByWindows, LimitRateByAnswer, Timeout, Breaker,
         BreakerByBody, KeyedBreaker,
-    ]
+    ], and are always ready: [Health]
 }
 
 fn cx() -> Context<'static> {
@@ -277,6 +285,29 @@ mod laws {
             panic!("an error is ready")
         };
         assert_eq!(readiness, Err(ProbeError));
+    }
+
+    /// Promise 8, of a layer that answers some requests also while nothing inside can: the others wait in
+    /// their future, for the instance that was asked first.
+    pub(super) fn who_is_always_ready_waits_after_the_call<T: Subject>() {
+        let probe = Probe::new().with_ready(Pace::Polls(2), Act::Succeed);
+        let mut service = T::passing().layer(probe.clone());
+        assert!(poll_ready(&mut service).is_ready());
+        let mut future = Box::pin(service.call(get()));
+        assert!(future.as_mut().poll(&mut cx()).is_pending());
+        assert_eq!(probe.tally().calls, 0);
+        assert!(matches!(future.as_mut().poll(&mut cx()), Poll::Ready(Ok(_))));
+        assert_eq!((probe.tally().calls, probe.tally().readiness_polls), (1, 3));
+
+        let failing = Probe::new().with_ready(Pace::AtOnce, Act::Fail);
+        assert_eq!(poll_ready(&mut T::passing().layer(failing)), Poll::Ready(Err(ProbeError)));
+        let late = Probe::new().with_ready(Pace::Polls(1), Act::Fail);
+        let layer = T::passing();
+        let mut service = layer.layer(late);
+        assert!(poll_ready(&mut service).is_ready());
+        let mut future = Box::pin(service.call(get()));
+        assert!(matches!(future.as_mut().poll(&mut cx()), Poll::Ready(Err(ProbeError))));
+        assert_eq!(T::held(&layer), 0, "while the future is there");
     }
 
     /// Promise 8.

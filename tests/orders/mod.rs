@@ -1,4 +1,5 @@
 //! Where those stand that have more to say of it.
 
 mod breaker;
+mod health;
 mod retry;

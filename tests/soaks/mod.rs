@@ -1,5 +1,7 @@
 //! An upstream whose health changes, and clients who ask it in every way that there is.
 
+#![allow(dead_code, unused_imports, reason = "each soak uses its part")]
+
 mod clients;
 mod upstream;
 

@@ -1,6 +1,7 @@
 //! The layers under the laws.
 
 mod breaker;
+mod health;
 mod retry;
 
 use std::{num::NonZeroU32, time::Duration};
@@ -14,6 +15,7 @@ use palisade::{
 use palisade_testkit::{Plan, Probe};
 
 pub(crate) use breaker::{Breaker, BreakerByBody, KeyedBreaker};
+pub(crate) use health::Health;
 pub(crate) use retry::{Retry, SecondAttempt};
 
 use crate::{Refuses, Subject};

@@ -1,12 +1,14 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Buf;
 use http::Response;
 use http_body::Body;
 use palisade_core::GrpcCode;
+use tokio::time::{Sleep, sleep};
 
 use crate::{
     Health,
@@ -16,24 +18,38 @@ use crate::{
     settings::Call,
 };
 
+/// How long a message may take to arrive. Who never sends theirs would hold up a server that shuts down,
+/// which waits for what is under way; and who probes has given up by then, as after a second Kubernetes does.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A call of `grpc.health.v1.Health` whose message is being read.
 pub(crate) struct Reading<B> {
     call: Call,
     health: Health,
     body: Pin<Box<B>>,
     incoming: Incoming,
+    /// Made when the message is not there at once.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: Body> Reading<B> {
     pub(crate) fn new(call: Call, health: Health, body: B) -> Self {
-        Self { call, health, body: Box::pin(body), incoming: Incoming::new() }
+        Self { call, health, body: Box::pin(body), incoming: Incoming::new(), patience: None }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<Own>> {
         if self.call == Call::Other {
             return Poll::Ready(grpc_error(GrpcCode::Unimplemented, "There is no such method."));
         }
-        while let Some(frame) = ready!(self.body.as_mut().poll_frame(cx)) {
+        loop {
+            let polled = self.body.as_mut().poll_frame(cx);
+            if polled.is_pending() {
+                let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+                ready!(patience.as_mut().poll(cx));
+                let late = "The request's message did not come in time.";
+                return Poll::Ready(grpc_error(GrpcCode::DeadlineExceeded, late));
+            }
+            let Some(frame) = ready!(polled) else { break };
             let Ok(frame) = frame else {
                 return Poll::Ready(malformed(Malformed::Truncated));
             };

@@ -13,6 +13,10 @@ impl Health {
     /// what arrives in the meantime is served. 5 to 15 s are usual. Liveness does not change: who leaves
     /// in good order is not to be killed for it.
     ///
+    /// Over HTTP/1, clients are asked to close their connections from now on, by `Connection: close` in each
+    /// answer: one that has kept its connection would not hear the news. Over HTTP/2 only the server can say
+    /// so, by `GOAWAY`; the [crate's documentation](crate#leaving) says when.
+    ///
     /// Called again, the nearer of the two moments counts. [`resume`](Self::resume) takes it back.
     ///
     /// ```

@@ -8,7 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header::CONNECTION,
+};
 use http_body::Body;
 use palisade_core::{BodyRule, GuardedBody, Protocol, Rejection};
 use pin_project::pin_project;
@@ -37,39 +39,59 @@ enum State<S, F, B> {
         #[pin]
         future: F,
         exchange: Option<Exchange>,
-        rule: BodyRule,
+        way: Way,
     },
     /// For the inner service to be ready.
     Waiting {
         waiting: Option<Box<(S, Request<B>)>>,
         exchange: Option<Exchange>,
-        rule: BodyRule,
+        way: Way,
     },
     Reading(Box<Reading<B>>),
     Answered(Option<Box<Response<Own>>>),
     Refused {
         rejection: Option<Rejection>,
         protocol: Protocol,
-        /// Whether the client can be asked to close its connection.
-        close: bool,
+        way: Way,
     },
+}
+
+/// What must be known of a request to send its answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    rule: BodyRule,
+    /// Whether the client can be asked to close its connection.
+    close: bool,
+}
+
+impl Way {
+    #[inline]
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let method = request.method();
+        // Over HTTP/2 only the server can say so, and a tunnel is closed by who uses it.
+        let close = request.version() < Version::HTTP_2 && method != Method::CONNECT;
+        Self { rule: BodyRule::of(method), close }
+    }
+}
+
+/// The next request on it would meet a service that is gone, or be lost as that goes.
+#[cold]
+fn ask_to_close(status: StatusCode, headers: &mut HeaderMap) {
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 impl<S, F, B> ResponseFuture<S, F, B> {
     #[inline]
-    pub(crate) fn called(future: F, exchange: Exchange, rule: BodyRule) -> Self {
-        Self { state: State::Called { future, exchange: Some(exchange), rule } }
+    pub(crate) fn called(future: F, exchange: Exchange, way: Way) -> Self {
+        Self { state: State::Called { future, exchange: Some(exchange), way } }
     }
 
     #[cold]
-    pub(crate) fn waiting(
-        service: S,
-        request: Request<B>,
-        exchange: Exchange,
-        rule: BodyRule,
-    ) -> Self {
+    pub(crate) fn waiting(service: S, request: Request<B>, exchange: Exchange, way: Way) -> Self {
         let waiting = Some(Box::new((service, request)));
-        Self { state: State::Waiting { waiting, exchange: Some(exchange), rule } }
+        Self { state: State::Waiting { waiting, exchange: Some(exchange), way } }
     }
 
     pub(crate) fn reading(reading: Reading<B>) -> Self {
@@ -80,8 +102,8 @@ impl<S, F, B> ResponseFuture<S, F, B> {
         Self { state: State::Answered(Some(Box::new(answer))) }
     }
 
-    pub(crate) fn refused(rejection: Rejection, protocol: Protocol, close: bool) -> Self {
-        Self { state: State::Refused { rejection: Some(rejection), protocol, close } }
+    pub(crate) fn refused(rejection: Rejection, protocol: Protocol, way: Way) -> Self {
+        Self { state: State::Refused { rejection: Some(rejection), protocol, way } }
     }
 }
 
@@ -100,12 +122,18 @@ where
         let mut state = self.project().state;
         loop {
             let called = match state.as_mut().project() {
-                StateProj::Called { future, exchange, rule } => {
-                    let answer = future.poll(cx);
-                    let guarded = GuardedBody::guard_polled(answer, *rule, || exchange.take());
+                StateProj::Called { future, exchange, way } => {
+                    let mut answer = future.poll(cx);
+                    if let Poll::Ready(Ok(response)) = &mut answer
+                        && way.close
+                        && exchange.as_ref().is_some_and(Exchange::is_leaving)
+                    {
+                        ask_to_close(response.status(), response.headers_mut());
+                    }
+                    let guarded = GuardedBody::guard_polled(answer, way.rule, || exchange.take());
                     return guarded.map_ok(|response| response.map(ResponseBody::inner));
                 }
-                StateProj::Waiting { waiting, exchange, rule } => {
+                StateProj::Waiting { waiting, exchange, way } => {
                     let (service, _) = &mut **waiting.as_mut().expect(POLLED_AGAIN);
                     if let Err(error) = ready!(service.poll_ready(cx)) {
                         *waiting = None;
@@ -114,7 +142,7 @@ where
                     }
                     let (mut service, request) = *waiting.take().expect(POLLED_AGAIN);
                     let future = service.call(request);
-                    State::Called { future, exchange: exchange.take(), rule: *rule }
+                    State::Called { future, exchange: exchange.take(), way: *way }
                 }
                 StateProj::Reading(reading) => {
                     let answer = ready!(reading.poll(cx));
@@ -124,13 +152,11 @@ where
                     let answer = *answer.take().expect(POLLED_AGAIN);
                     return Poll::Ready(Ok(answer.map(ResponseBody::own)));
                 }
-                StateProj::Refused { rejection, protocol, close } => {
+                StateProj::Refused { rejection, protocol, way } => {
                     let rejection = rejection.take().expect(POLLED_AGAIN);
                     let mut response = rejection.respond(*protocol);
-                    if *close {
-                        // The next request on it would meet the same, or a server that is gone.
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(CONNECTION, close);
+                    if way.close {
+                        ask_to_close(response.status(), response.headers_mut());
                     }
                     let own = response.map(|body| ResponseBody::inner(GuardedBody::own(body)));
                     return Poll::Ready(Ok(own));

@@ -182,6 +182,7 @@ impl Gate {
         }
     }
 
+    #[inline]
     pub(crate) fn is_draining(&self) -> bool {
         self.word.load(Acquire) & DRAINING != 0
     }
@@ -218,6 +219,14 @@ impl Gate {
 /// An exchange that a [`drain`](crate::Health::drain) waits for. It is over when this is dropped.
 #[must_use = "dropped, the exchange is over"]
 pub struct Exchange(&'static Gate);
+
+impl Exchange {
+    /// Whether what it goes through is being left.
+    #[inline]
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.0.is_draining()
+    }
+}
 
 impl Drop for Exchange {
     #[inline]

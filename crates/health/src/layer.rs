@@ -26,6 +26,12 @@ impl HealthLayer {
         Self { health: health.clone(), settings: Arc::default() }
     }
 
+    /// The registry it answers for.
+    #[must_use]
+    pub fn handle(&self) -> Health {
+        self.health.clone()
+    }
+
     /// Answers this probe at another path.
     ///
     /// # Panics

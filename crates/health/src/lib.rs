@@ -45,10 +45,8 @@
 //!
 //! # tokio_test::block_on(async {
 //! let health = Health::new();
+//! // `layer` stands in front of what has no route too, and so of probes; `route_layer` does not.
 //! let app = Router::new().route("/", get(async || "hello")).layer(HealthLayer::new(&health));
-//! # let _: Router = app.clone();
-//! // axum's own 404 stands outside of a router's layers, so the fallback is inside, and probes need no route.
-//! let app = app.fallback_service(HealthLayer::new(&health).into_service());
 //! # use axum::{body::Body, http::Request};
 //! let probe = Request::get("/readyz").body(Body::empty()).unwrap();
 //! assert_eq!(app.oneshot(probe).await.unwrap().status(), 200);
@@ -105,13 +103,37 @@
 //! # let rt = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
 //! # rt.block_on(async {
 //! let health = Health::new();
-//! // On SIGTERM: not ready at once, refusing after five seconds, and gone when nothing is in flight any more,
-//! // or after twenty-five.
-//! health.drain(Duration::from_secs(5));
-//! let left = health.drained_within(Duration::from_secs(25)).await;
+//! // On SIGTERM it is not ready any more, and serves on for ten seconds.
+//! health.drain(Duration::from_secs(10));
+//! // The news spreads, and connections over HTTP/1 are closed by their clients.
+//! tokio::time::sleep(Duration::from_secs(5)).await;
+//! // Here the server is told to shut down gracefully, of which clients over HTTP/2 hear. Then what is in flight
+//! // is waited for, for no longer than this.
+//! let left = health.drained_within(Duration::from_secs(20)).await;
 //! assert_eq!((left, health.phase()), (0, Phase::Drained));
 //! # });
 //! ```
+//!
+//! In this order nothing is lost that a server can keep:
+//!
+//! 1. [`drain`](Health::drain). Readiness fails, and load balancers send new connections elsewhere. Answers over
+//!    HTTP/1 ask the client to close its connection, which then opens the next one elsewhere. Where a successor
+//!    has the same listener, this one accepts no more from now on.
+//! 2. After some seconds, and before it refuses: the server's graceful shutdown, as
+//!    `axum::serve(..).with_graceful_shutdown(..)` has it. Over HTTP/2 it says `GOAWAY`, and answers what
+//!    was sent before that was heard.
+//! 3. When the delay is over, who is still there is refused, by an answer that says that nothing was done.
+//! 4. [`drained`](Health::drained): nothing is in flight, and who watches gRPC health is told of the end. The server
+//!    ends by itself.
+//!
+//! Three things are beyond it. An HTTP/1 connection on which nothing was asked since the first step is closed in
+//! the second, perhaps under a request that is on its way: clients that keep connections try such a request
+//! again (RFC 9112, section 9.3.1). One that was accepted right before the second step is closed as well, unless
+//! its first request was there: so accepting should end first. And where each instance has a listener of its own on
+//! one port (`SO_REUSEPORT`), the kernel resets what the one that is closed has not accepted yet.
+//!
+//! A gRPC client that watches, and lets nothing be sent to it, holds up the server's end, though not this
+//! registry's: give that a bound of its own.
 //!
 //! # Sources
 //!

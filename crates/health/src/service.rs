@@ -5,10 +5,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use http_body::Body;
 use palisade_core::{
-    BodyRule, Head, Protocol, Reason, Rejection,
+    Head, Protocol, Reason, Rejection,
     log::{RefusalLog, admitted},
 };
 use tower_service::Service;
@@ -17,7 +17,7 @@ use crate::{
     Health, ResponseBody, answer,
     call::Reading,
     clock::now,
-    future::ResponseFuture,
+    future::{ResponseFuture, Way},
     log::LAYER,
     settings::{Ask, Settings},
 };
@@ -60,7 +60,7 @@ impl<S> HealthService<S> {
 
     #[cold]
     #[inline(never)]
-    fn refuse<F, B>(&self, head: Head<'_>, version: Version) -> ResponseFuture<S, F, B> {
+    fn refuse<F, B>(&self, head: Head<'_>, way: Way) -> ResponseFuture<S, F, B> {
         let rejection = Rejection::new(SHUTTING_DOWN, http::StatusCode::SERVICE_UNAVAILABLE)
             .for_request(head)
             .with_retry_after(self.settings.retry_after)
@@ -68,7 +68,7 @@ impl<S> HealthService<S> {
                 "This instance is shutting down. Please try again: another one will answer.",
             );
         LOG.refused(&rejection, now());
-        ResponseFuture::refused(rejection, Protocol::of(head), version < Version::HTTP_2)
+        ResponseFuture::refused(rejection, Protocol::of(head), way)
     }
 }
 
@@ -99,18 +99,16 @@ where
         if let Some(ask) = self.settings.ask(head) {
             return self.answer(ask, request);
         }
-        let Some(exchange) = self.health.enter() else {
-            return self.refuse(head, request.version());
-        };
+        let way = Way::of(&request);
+        let Some(exchange) = self.health.enter() else { return self.refuse(head, way) };
         admitted(LAYER);
-        let rule = BodyRule::of(request.method());
         if ready {
-            return ResponseFuture::called(self.inner.call(request), exchange, rule);
+            return ResponseFuture::called(self.inner.call(request), exchange, way);
         }
         // The one that was asked is in line already; what comes next begins anew.
         let fresh = self.inner.clone();
         let waiting = mem::replace(&mut self.inner, fresh);
-        ResponseFuture::waiting(waiting, request, exchange, rule)
+        ResponseFuture::waiting(waiting, request, exchange, way)
     }
 }
 

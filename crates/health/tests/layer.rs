@@ -3,12 +3,13 @@
 #![cfg(not(palisade_loom))]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::{pin::pin, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use http::{Method, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use palisade_core::Rejection;
 use palisade_health::{
     Check, Health, HealthLayer, HealthService, Phase, Probe, ResponseBody, SHUTTING_DOWN,
@@ -207,6 +208,50 @@ fn grpc_of_somebody() -> Request<Full<Bytes>> {
     call.body(Full::default()).unwrap()
 }
 
+/// Else clients that keep their connections stay with an instance that is no longer sent any, until it
+/// refuses them.
+#[tokio::test(start_paused = true)]
+async fn while_it_leaves_clients_over_http1_are_asked_to_close_their_connections() {
+    let health = Health::new();
+    let inner = Inner::new().with_head(Pace::After(2 * SECOND), Act::Succeed);
+    let service = HealthLayer::new(&health).layer(inner);
+    let asked = async |version, method: Method| {
+        let mut request = get("/");
+        (*request.version_mut(), *request.method_mut()) = (version, method);
+        send(&service, request).await.headers().contains_key("connection")
+    };
+    assert!(!asked(Version::HTTP_11, Method::GET).await);
+    // One that was let in before.
+    let (before, ()) = tokio::join!(asked(Version::HTTP_11, Method::GET), async {
+        tokio::time::sleep(SECOND).await;
+        health.drain(3600 * SECOND);
+    });
+    assert!(before);
+    for (version, method, expected) in [
+        (Version::HTTP_10, Method::GET, true),
+        (Version::HTTP_11, Method::POST, true),
+        (Version::HTTP_11, Method::CONNECT, false),
+        (Version::HTTP_2, Method::GET, false),
+    ] {
+        assert_eq!(asked(version, method.clone()).await, expected, "{version:?} {method}");
+    }
+    health.resume();
+    assert!(!asked(Version::HTTP_11, Method::GET).await);
+}
+
+/// An answer that says what becomes of the connection is left as it is.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_upgraded_is_not_asked_to_close() {
+    let health = Health::new();
+    health.drain(SECOND);
+    let upgrades = tower::service_fn(async |_: Request<Full<Bytes>>| {
+        let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        answer.header("connection", "upgrade").body(Full::<Bytes>::default())
+    });
+    let answer = HealthLayer::new(&health).layer(upgrades).oneshot(get("/chat")).await.unwrap();
+    assert_eq!(answer.headers()["connection"], "upgrade");
+}
+
 #[tokio::test(start_paused = true)]
 async fn grpc_health_is_answered_as_the_protocol_says() {
     let health = Health::new();
@@ -248,6 +293,31 @@ async fn bad_messages_are_told_what_is_wrong() {
         let response = send(&service, with(bytes)).await;
         assert!(response.headers().contains_key("grpc-message"), "{bytes:?}");
         assert_eq!(told(response).await.0, expected, "{bytes:?}");
+    }
+}
+
+/// A server that shuts down would wait for it for ever. Meanwhile it is answered as any other, also when
+/// all else is refused: over a socket, a message comes after its head.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
+    let health = Health::new();
+    let service = HealthLayer::new(&health).layer(Inner::new());
+    health.drain(Duration::ZERO);
+    let slow = |pause: Duration| {
+        let parts = [&[0; 3][..], &[0; 2][..]].map(Bytes::from_static);
+        StreamBody::new(futures_util::stream::iter(parts).then(move |part| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, Infallible>(Frame::data(part))
+        }))
+    };
+    for (method, answered) in
+        [("Check", NOT_SERVING.len()), ("Watch", NOT_SERVING.len()), ("List", 5 + 8)]
+    {
+        let ask = |pause| service.clone().oneshot(call(method, "").map(|_| slow(pause)));
+        let in_time = told(ask(4 * SECOND).await.unwrap()).await;
+        assert_eq!((&*in_time.0, in_time.1.len()), ("0", answered), "{method}");
+        let late = tokio::time::timeout(11 * SECOND, ask(6 * SECOND)).await.unwrap();
+        assert_eq!(told(late.unwrap()).await.0, "4", "{method}");
     }
 }
 

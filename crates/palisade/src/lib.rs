@@ -3,6 +3,7 @@
 //! | module | feature | answers with | when |
 //! | --- | --- | --- | --- |
 //! | [`breaker`] | `breaker` | 503, gRPC `UNAVAILABLE` | what it calls has failed too often of late |
+//! | [`health`] | `health` | 503, gRPC `UNAVAILABLE` | the service is leaving; to probes, how it is |
 //! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
 //! | [`limit_rate`] | `limit-rate` | 429, gRPC `RESOURCE_EXHAUSTED` | a client asks more often than it may |
 //! | [`retry`] | `retry` | what came of its last attempt | what it calls failed: it tries again, where that is safe |

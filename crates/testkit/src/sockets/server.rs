@@ -1,7 +1,7 @@
 use std::{
     error::Error,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{self, IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use axum::Router;
@@ -94,7 +94,29 @@ impl Server {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let listener = std::net::TcpListener::bind((ip, 0))?;
+        Self::try_start_with(net::TcpListener::bind((ip, 0))?, serve)
+    }
+
+    /// As [`start`](Self::start), with a listener that others may have too: each takes connections from it.
+    ///
+    /// # Panics
+    ///
+    /// If there is no thread to be had, or the listener is none.
+    #[must_use]
+    pub fn start_with<F>(listener: net::TcpListener, serve: impl FnOnce(TcpListener) -> F) -> Self
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        Self::try_start_with(listener, serve).expect("it listens")
+    }
+
+    fn try_start_with<F>(
+        listener: net::TcpListener,
+        serve: impl FnOnce(TcpListener) -> F,
+    ) -> io::Result<Self>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
         listener.set_nonblocking(true)?;
         let mut threads = Builder::new_multi_thread();
         let runtime = threads.worker_threads(2).enable_all().build();

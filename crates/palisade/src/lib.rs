@@ -3,6 +3,7 @@
 //! | module | feature | answers with | when |
 //! | --- | --- | --- | --- |
 //! | [`breaker`] | `breaker` | 503, gRPC `UNAVAILABLE` | what it calls has failed too often of late |
+//! | [`health`] | `health` | 503, gRPC `UNAVAILABLE` | the service is leaving; to probes, how it is |
 //! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
 //! | [`limit_rate`] | `limit-rate` | 429, gRPC `RESOURCE_EXHAUSTED` | a client asks more often than it may |
 //! | [`retry`] | `retry` | what came of its last attempt | what it calls failed: it tries again, where that is safe |
@@ -56,9 +57,10 @@
 //!
 //! # In which order
 //!
-//! The first is the outermost. On a server `timeout → limit-concurrency → limit-rate → handler`: what ran
-//! out of time gives its place back, and who finds no place has used nothing up. Around what a service
-//! calls `timeout(total).shared() → retry → breaker → limit-concurrency → timeout(attempt) → transport`: each
+//! The first is the outermost. On a server `health → timeout → limit-concurrency → limit-rate → handler`:
+//! probes are answered whatever else is refused, what ran out of time gives its place back, and who finds no
+//! place has used nothing up. Around what a service calls
+//! `timeout(total).shared() → retry → breaker → limit-concurrency → timeout(attempt) → transport`: each
 //! attempt is judged, counted and timed by itself, and none begins that would come too late.
 #![cfg_attr(all(doctest, feature = "full", feature = "axum"), doc = include_str!("../../../README.md"))]
 #![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../ARCHITECTURE.md"))]

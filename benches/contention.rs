@@ -15,17 +15,18 @@ use std::{
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::Request;
+use http::{Request, Uri};
 use http_body_util::Empty;
 use palisade::{
     breaker::{BreakerLayer, Trip},
+    health::HealthLayer,
     limit_concurrency::LimitConcurrencyLayer,
     retry::RetryLayer,
     timeout::TimeoutLayer,
 };
 use support::{
-    Bare, PendingOnce, exchange, exchange_empty, failing, never, open_breaker, out_of_budget,
-    timers,
+    Bare, PendingOnce, exchange, exchange_at, exchange_empty, failing, healthy, never,
+    open_breaker, out_of_budget, timers,
 };
 use tower::{
     Layer, Service, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer,
@@ -99,6 +100,21 @@ fn breaker(c: &mut Criterion) {
     group.finish();
 }
 
+fn health(c: &mut Criterion) {
+    let mut group = c.benchmark_group("health from two threads");
+    group.bench_function("bare", |b| b.iter_custom(|n| empty_from_two_threads(&Bare, n)));
+
+    let service = HealthLayer::new(&healthy(20)).layer(Bare);
+    group.bench_function("palisade, no probe", |b| {
+        b.iter_custom(|n| empty_from_two_threads(&service, n));
+    });
+    let path = Uri::from_static("/readyz");
+    group.bench_function("palisade, a probe", |b| {
+        b.iter_custom(|n| both(&service, n, |service| exchange_at(service, &path)));
+    });
+    group.finish();
+}
+
 fn limit_concurrency(c: &mut Criterion) {
     let mut group = c.benchmark_group("limit-concurrency from two threads");
     group.bench_function("bare", |b| b.iter_custom(|n| from_two_threads(&Bare, n)));
@@ -166,5 +182,5 @@ fn timeout(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, breaker, limit_concurrency, retry, timeout);
+criterion_group!(benches, breaker, health, limit_concurrency, retry, timeout);
 criterion_main!(benches);

@@ -10,8 +10,10 @@ mod support;
 use std::{num::NonZeroU32, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::Uri;
 use palisade::{
     breaker::{BreakerLayer, KeyedBreakerLayer, Policy, Trip},
+    health::{Health, HealthLayer, Heartbeat},
     key::{Global, HeaderKey},
     limit_concurrency::LimitConcurrencyLayer,
     limit_rate::{LimitRateLayer, Quota},
@@ -19,9 +21,10 @@ use palisade::{
     timeout::TimeoutLayer,
 };
 use support::{
-    Bare, KEY, PendingOnce, exchange, exchange_empty, exchange_full, exchange_keyed, failing,
-    never, open_breaker, out_of_budget, timers,
+    Bare, KEY, PendingOnce, exchange, exchange_at, exchange_empty, exchange_full, exchange_keyed,
+    failing, healthy, never, open_breaker, out_of_budget, timers,
 };
+use tokio::time::Instant;
 use tower::{
     Layer, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer,
     timeout::TimeoutLayer as TowerTimeoutLayer,
@@ -150,5 +153,36 @@ fn retry(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, breaker, limit_concurrency, limit_rate, retry, timeout);
+fn health(c: &mut Criterion) {
+    let mut group = c.benchmark_group("health");
+    let mut service = Bare;
+    group.bench_function("bare", |b| b.iter(|| exchange_empty(&mut service)));
+
+    let health = healthy(20);
+    let layer = HealthLayer::new(&health);
+    let mut service = layer.layer(Bare);
+    group.bench_function("palisade, no probe", |b| b.iter(|| exchange_empty(&mut service)));
+    let path = Uri::from_static("/readyz");
+    group.bench_function("palisade, a probe", |b| b.iter(|| exchange_at(&mut service, &path)));
+    let query = Uri::from_static("/readyz?verbose");
+    let mut service = layer.with_details(|_| true).layer(Bare);
+    group.bench_function("palisade, a probe with details", |b| {
+        b.iter(|| exchange_at(&mut service, &query));
+    });
+    let mut service = Bare;
+    group.bench_function("bare, at a path", |b| b.iter(|| exchange_at(&mut service, &path)));
+
+    let leaving = Health::new();
+    leaving.drain(Duration::ZERO);
+    let mut service = HealthLayer::new(&leaving).layer(Bare);
+    group.bench_function("palisade, refused", |b| b.iter(|| exchange_empty(&mut service)));
+
+    let pulse = health.readiness().pulse(Heartbeat::every("heart", HOUR));
+    group.bench_function("a beat", |b| b.iter(|| pulse.beat()));
+    group.bench_function("a look at the clock", |b| b.iter(|| Instant::now().into_std()));
+    pulse.retire();
+    group.finish();
+}
+
+criterion_group!(benches, breaker, health, limit_concurrency, limit_rate, retry, timeout);
 criterion_main!(benches);

@@ -5,17 +5,18 @@ use std::{
     future::Future,
     mem,
     pin::{Pin, pin},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{Empty, Full};
 use palisade::{
     Backoff,
     breaker::{BreakerLayer, Policy, State, Trip},
+    health::{Check, Health, Probe, Report, Status},
     retry::{Budget, Eligible, RetryLayer, RetryPolicy},
 };
 use tokio::runtime::{Builder, EnterGuard, Runtime};
@@ -184,6 +185,37 @@ pub(crate) fn never() -> RetryLayer {
 #[allow(dead_code, reason = "not every bench looks at it")]
 pub(crate) fn out_of_budget() -> RetryLayer {
     RetryLayer::new(RetryPolicy::http().budget(Budget::ratio(1e-9).floor(0).burst(0)))
+}
+
+/// Ready, by so many checks that have passed and are not looked at any more.
+#[allow(dead_code, reason = "not every bench asks how it is")]
+pub(crate) fn healthy(checks: usize) -> Health {
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let health = Health::new();
+    runtime.expect("a runtime can be made").block_on(async {
+        let mut reports = health.subscribe();
+        for number in 0..checks {
+            let check = Check::new(format!("check {number}"), async || {}).critical();
+            // Longer than any run, so that no result grows old.
+            health.readiness().check(check.max_age(Duration::from_secs(3600)));
+        }
+        let passes = |report: &Arc<Report>| report.status(Probe::Readiness) == Status::Pass;
+        reports.wait_for(passes).await.expect("the registry is there");
+    });
+    health
+}
+
+/// As [`exchange_empty`], with a request for this.
+#[allow(dead_code, reason = "not every bench asks how it is")]
+#[inline]
+pub(crate) fn exchange_at<S>(service: &mut S, uri: &Uri)
+where
+    S: Service<Request<Empty<Bytes>>>,
+{
+    let mut request = Request::new(Empty::new());
+    // Of what is static this copies pointers.
+    *request.uri_mut() = uri.clone();
+    send(service, request);
 }
 
 type Answer = Response<Empty<Bytes>>;

@@ -1,17 +1,19 @@
 //! The services that are called directly. A new contender is one more entry.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, hint::black_box, time::Duration};
 
 use failsafe::{Config, backoff, failure_policy::consecutive_failures};
 use http::{Request, Response, StatusCode};
 use palisade::{
     breaker::{BreakerLayer, Trip},
+    health::{Health, HealthLayer, Heartbeat},
     key::HeaderKey as BorrowedHeaderKey,
     limit_concurrency::LimitConcurrencyLayer,
     limit_rate::{ExactStore, LimitRateLayer},
     retry::RetryLayer,
     timeout::TimeoutLayer,
 };
+use tokio::time::Instant;
 use tower::{
     Layer, ServiceBuilder,
     limit::{ConcurrencyLimitLayer, RateLimitLayer},
@@ -26,11 +28,12 @@ use tower_resilience_retry::RetryLayer as EnhancedRetryLayer;
 
 use crate::{
     adapters::{AfterError, Budgeted, Failsafe, HeaderKey},
-    inner::{Bare, BareAxum, KEY, Nothing, dressed, keyed, laden, plain, posted},
+    drive::{Sample, now},
+    inner::{Bare, BareAxum, KEY, Nothing, dressed, keyed, laden, plain, posted, probing},
     row::{Driver, Row},
     settings::{
-        AMPLE, HOUR, bulkhead, circuit_breaker, daily, daily_governor, empty, governor, never,
-        open, quota, rate_limiter, rejecting_bulkhead, time_limiter, token_bucket,
+        AMPLE, HOUR, bulkhead, circuit_breaker, daily, daily_governor, empty, governor, leaving,
+        never, open, quota, rate_limiter, ready, rejecting_bulkhead, time_limiter, token_bucket,
     },
 };
 
@@ -39,8 +42,10 @@ const BARE_DRESSED: &str = "bare/12 headers";
 const BARE_FAILING: &str = "bare/failing";
 const BARE_KEYED: &str = "bare/axum-body+header";
 const BARE_LADEN: &str = "bare/12 headers+body";
+const BARE_PROBED: &str = "bare/probe";
 const BUDGETED: &str = "tower/Retry+budget";
 const CIRCUIT: &str = "tower-resilience/circuitbreaker";
+const CLOCK: &str = "clock";
 const CONSECUTIVE: &str = "failsafe/consecutive";
 const ENHANCED: &str = "tower-resilience/retry";
 const FAILED: &str = "palisade/retry failed";
@@ -77,6 +82,24 @@ pub(crate) fn contenders() -> Vec<Row> {
             plain,
             |inner: Bare| LimitConcurrencyLayer::new(0).layer(inner),
         ),
+        Row::new("palisade/health", plain, |inner: Bare| HealthLayer::new(&ready()).layer(inner))
+            .bound_over(Driver::Ready, "bare", 30.0)
+            .beside(Driver::Ready, "palisade/limit-concurrency")
+            .beside(Driver::Shared, "palisade/limit-concurrency"),
+        Row::answering(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "palisade/health refused",
+            plain,
+            |inner: Bare| HealthLayer::new(&leaving()).layer(inner),
+        ),
+        Row::new(BARE_PROBED, probing, |inner: Bare| inner),
+        Row::new("palisade/health probe, 20 checks", probing, |inner: Bare| {
+            HealthLayer::new(&ready()).layer(inner)
+        })
+        .over(BARE_PROBED)
+        .bound_over(Driver::Ready, BARE_PROBED, 2000.0),
+        clock(),
+        beat(),
         Row::new("tower-resilience/bulkhead", plain, |inner: Bare| bulkhead().layer(inner)),
         Row::new("tower-resilience/bulkhead reject", plain, |inner: Bare| {
             rejecting_bulkhead().layer(inner)
@@ -267,6 +290,38 @@ pub(crate) fn contenders() -> Vec<Row> {
         .over(BARE_KEYED)
         .beside(Driver::Ready, FAMILY),
     ]
+}
+
+/// What a heart beats by.
+fn clock() -> Row {
+    let look = |calls| {
+        let began = now();
+        for _ in 0..calls {
+            black_box(Instant::now().into_std());
+        }
+        began.elapsed()
+    };
+    Row::named(CLOCK, CLOCK).driven(Driver::Ready, move || Box::new(look))
+}
+
+fn beat() -> Row {
+    let make = || -> Sample {
+        let health = Health::new();
+        let pulse = health.liveness().pulse(Heartbeat::every("heart", HOUR));
+        Box::new(move |calls| {
+            let began = now();
+            for _ in 0..calls {
+                black_box(&pulse).beat();
+            }
+            black_box(&health);
+            began.elapsed()
+        })
+    };
+    Row::named("palisade/health beat", CLOCK).driven(Driver::Ready, make).bound_over(
+        Driver::Ready,
+        CLOCK,
+        5.0,
+    )
 }
 
 /// An upstream that has no room: the failure that is tried again.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{Empty, Full};
 use tower::Service;
 
@@ -83,7 +83,15 @@ pub(crate) fn plain() -> Request<Nothing> {
 /// The body of a request that has none, which is as large as `()`.
 pub(crate) type Nothing = Empty<Bytes>;
 
-/// The same by a method that may not be done twice.
+/// A request that asks whether the service is ready.
+#[inline]
+pub(crate) fn probing() -> Request<Nothing> {
+    let mut request = plain();
+    *request.uri_mut() = Uri::from_static("/readyz");
+    request
+}
+
+/// A request by a method that may not be done twice.
 #[inline]
 pub(crate) fn posted() -> Request<Nothing> {
     let mut request = plain();

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     num::NonZeroU32,
     pin::pin,
+    sync::Arc,
     task::{Context, Waker},
     time::Duration,
 };
@@ -16,9 +17,11 @@ use http_body_util::Empty;
 use palisade::{
     Backoff,
     breaker::{BreakerLayer, Policy, State, Trip},
+    health::{Check, Health, Probe, Report, Status},
     limit_rate::Quota,
     retry::{Budget, Eligible, RetryLayer, RetryPolicy},
 };
+use tokio::runtime::Builder;
 use tower::{Layer, Service, service_fn};
 use tower_governor::{GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor};
 use tower_resilience_bulkhead::BulkheadLayer;
@@ -114,6 +117,29 @@ pub(crate) fn open() -> BreakerLayer {
     let failed = pin!(service.call(Request::new(()))).poll(&mut Context::from_waker(Waker::noop()));
     assert!(failed.is_ready() && layer.handle().state() == State::Open, "the circuit is not open");
     layer
+}
+
+/// Ours, ready by twenty checks that have passed and are not looked at any more.
+pub(crate) fn ready() -> Health {
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let health = Health::new();
+    runtime.expect("a runtime can be made").block_on(async {
+        let mut reports = health.subscribe();
+        for number in 0..20 {
+            let check = Check::new(format!("check {number}"), async || {}).critical();
+            health.readiness().check(check.max_age(HOUR));
+        }
+        let passes = |report: &Arc<Report>| report.status(Probe::Readiness) == Status::Pass;
+        reports.wait_for(passes).await.expect("the registry is there");
+    });
+    health
+}
+
+/// Ours, which lets in nothing any more.
+pub(crate) fn leaving() -> Health {
+    let health = Health::new();
+    health.drain(Duration::ZERO);
+    health
 }
 
 /// Ours for requests that are never tried again, whatever they are.

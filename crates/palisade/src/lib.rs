@@ -57,9 +57,10 @@
 //!
 //! # In which order
 //!
-//! The first is the outermost. On a server `timeout → limit-concurrency → limit-rate → handler`: what ran
-//! out of time gives its place back, and who finds no place has used nothing up. Around what a service
-//! calls `timeout(total).shared() → retry → breaker → limit-concurrency → timeout(attempt) → transport`: each
+//! The first is the outermost. On a server `health → timeout → limit-concurrency → limit-rate → handler`:
+//! probes are answered whatever else is refused, what ran out of time gives its place back, and who finds no
+//! place has used nothing up. Around what a service calls
+//! `timeout(total).shared() → retry → breaker → limit-concurrency → timeout(attempt) → transport`: each
 //! attempt is judged, counted and timed by itself, and none begins that would come too late.
 #![cfg_attr(all(doctest, feature = "full", feature = "axum"), doc = include_str!("../../../README.md"))]
 #![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../ARCHITECTURE.md"))]

@@ -7,6 +7,7 @@ use axum::{
 };
 use palisade::{
     breaker::Switch,
+    health::Health,
     limit_concurrency::{InFlight, LimitConcurrencyLayer},
     limit_rate::{Buckets, LimitRateLayer, TableStore},
     retry::Retries,
@@ -19,8 +20,11 @@ use crate::{
     breakers,
     calls::{self, Calls},
     client::Client,
+    demo::{self, Demo},
+    health,
     limits::{Limits, limits},
     retries, routes,
+    sampler::Sampler,
     settings::{LimitRate, Settings},
     upstream::{self, Behaviour},
 };
@@ -28,6 +32,8 @@ use crate::{
 /// The service, and what its operator holds of it.
 pub(crate) struct App {
     pub(crate) router: Router,
+    pub(crate) health: Health,
+    pub(crate) sampler: Sampler,
     pub(crate) timeouts: Timeouts,
     pub(crate) in_flight: InFlight,
     pub(crate) buckets: Buckets<[u8]>,
@@ -37,7 +43,8 @@ pub(crate) struct App {
     pub(crate) behaviour: Behaviour,
 }
 
-/// The routes behind the layers, as `settings` has them. Opens no socket.
+/// The routes behind the layers, as `settings` has them. Listens nowhere. Starts what looks after the
+/// server's health, for which there must be a runtime.
 pub(crate) fn app(settings: &Settings) -> App {
     let timeout =
         TimeoutLayer::server(settings.timeout.limit.0).with_body(settings.timeout.body.into());
@@ -49,9 +56,14 @@ pub(crate) fn app(settings: &Settings) -> App {
     let buckets = limit_rate.handle();
     let request_body_timeout = RequestBodyTimeoutLayer::new(settings.request_body_timeout.idle.0);
     let stalls = request_body_timeout.handle();
+    let (calls, retries, switch) = Calls::new(settings);
+    let (health, sampler) = health::health(settings, switch.clone(), in_flight.clone());
 
     // Outermost first: a request passes them from top to bottom, its response from bottom to top.
     let for_all = ServiceBuilder::new()
+        // Answers probes, and 503 to all else once it is to leave. Outside of all that could refuse a
+        // probe, and of the log, which they would fill.
+        .layer(health::layer(&health))
         // Logs each request and response at debug; no failures, as any client can cause those.
         .layer(TraceLayer::new_for_http().on_failure(()))
         // Answers 503 when the time is up. Outside of the limit, so that by then the place is free.
@@ -66,12 +78,28 @@ pub(crate) fn app(settings: &Settings) -> App {
 
     // Whoever was refused may ask why, and is not charged for it.
     let limits = get(limits).with_state(Limits { client, buckets: buckets.clone() });
-    let (calls, retries, switch) = Calls::new(settings);
     let behaviour = Behaviour::default();
     let router = routes(settings, calls, &retries, &switch, &behaviour);
+    let demo = Demo {
+        sampler: sampler.clone(),
+        health: health.clone(),
+        heartbeat: settings.health.heartbeat,
+    };
+    let router = router.merge(demo_routes(demo));
     let router = router.layer(for_most).route("/limits", limits);
     let router = router.method_not_allowed_fallback(routes::wrong_method).layer(for_all);
-    App { router, timeouts, in_flight, buckets, stalls, retries, switch, behaviour }
+    App {
+        router,
+        health,
+        sampler,
+        timeouts,
+        in_flight,
+        buckets,
+        stalls,
+        retries,
+        switch,
+        behaviour,
+    }
 }
 
 /// Each client by all of the windows, or by the one that there always is.
@@ -114,6 +142,13 @@ fn routes(
         .fallback(routes::nowhere)
         .method_not_allowed_fallback(routes::wrong_method)
         .with_state(settings.clone())
+}
+
+fn demo_routes(demo: Demo) -> Router {
+    Router::new()
+        .route("/demo/hang", post(demo::hang))
+        .route("/demo/resume", post(demo::resume))
+        .with_state(demo)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `GET /upstream` and `POST /upstream`: a call to the upstream, through the layers of a client.
 
-use std::error::Error;
+use std::{error::Error, net::SocketAddr};
 
 use axum::{
     Json,
@@ -77,13 +77,7 @@ impl Calls {
             // breaker, to which that is a failure.
             .layer(TimeoutLayer::client(upstream.timeout.0))
             .service(client);
-        let uri = Uri::builder()
-            .scheme("http")
-            .authority(upstream.listen.to_string())
-            .path_and_query("/")
-            .build()
-            .expect("an address is an authority");
-        (Self { stack, uri }, retries, switch)
+        (Self { stack, uri: uri(upstream.listen, "/") }, retries, switch)
     }
 
     fn request(&self, method: Method, caller: &Parts, body: Body) -> Request<Body> {
@@ -120,6 +114,16 @@ impl Calls {
         *response.headers_mut() = parts.headers;
         Ok(response)
     }
+}
+
+/// Of this path at this address.
+pub(crate) fn uri(address: SocketAddr, path: &'static str) -> Uri {
+    Uri::builder()
+        .scheme("http")
+        .authority(address.to_string())
+        .path_and_query(path)
+        .build()
+        .expect("an address is an authority")
 }
 
 /// What the upstream answered, and what that took.

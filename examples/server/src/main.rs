@@ -1,6 +1,7 @@
 //! An axum service that stacks Palisade's layers: `cargo run`, then follow what it prints.
 //!
-//! The stack is in `app.rs`, that around its own calls in `calls.rs`, what can be set in `settings.rs`, and how it stops in `serve.rs`.
+//! The stack is in `app.rs`, that around its own calls in `calls.rs`, what it takes to be well in `health.rs`,
+//! what can be set in `settings.rs`, and how it stops in `serve.rs`.
 
 use std::{
     env,
@@ -22,12 +23,15 @@ mod app;
 mod breakers;
 mod calls;
 mod client;
+mod demo;
 mod fields;
+mod health;
 mod limits;
 mod problem;
 mod query;
 mod retries;
 mod routes;
+mod sampler;
 mod serve;
 mod settings;
 mod signals;
@@ -68,7 +72,8 @@ async fn run(mut settings: Settings) -> Result<ExitCode, String> {
     let _ = io::stdout().write_all(announcement.as_bytes());
     let app = app::app(&settings);
     let upstream = upstream::Running::start(upstream, app.behaviour.clone());
-    Ok(serve::serve(listener, app, upstream, settings.grace.0, signals).await)
+    let leave = serve::Leave { delay: settings.health.drain_delay.0, grace: settings.grace.0 };
+    Ok(serve::serve(listener, app, upstream, leave, signals).await)
 }
 
 /// Listens there. For port 0, `address` becomes the real one.

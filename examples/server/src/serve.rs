@@ -1,15 +1,31 @@
-//! Serves until a signal, then lets what is in flight finish, for a bounded time.
+//! Serves until a signal, then leaves in good order: not ready, then refusing, then gone.
 
 use std::{net::SocketAddr, pin::pin, process::ExitCode, time::Duration};
 
 use axum::serve::ListenerExt;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 use crate::{app::App, signals::Signals, upstream::Running};
 
-/// Serves HTTP/1.1 and HTTP/2 until the first signal. Then it accepts no connection any more and
-/// waits for the requests in flight, and then for the upstream: until they are done, `grace` is over, or
-/// a second signal comes.
+/// How long leaving takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leave {
+    /// From the signal until new requests are refused.
+    pub(crate) delay: Duration,
+    /// From then until the end, at most.
+    pub(crate) grace: Duration,
+}
+
+/// Serves HTTP/1.1 and HTTP/2 until the first signal. From then on it is not ready, and serves on for the
+/// delay; then new requests are refused, while probes are still answered; when none is in flight any more it
+/// closes, waits for the connections that are left and the upstream, and ends: at the latest when the grace is
+/// over, or a second signal comes.
+///
+/// SIGINT has no delay: Ctrl-C comes from a terminal, where no load balancer is to be told.
 ///
 /// A failure means that requests in flight were cut off.
 ///
@@ -21,10 +37,10 @@ pub(crate) async fn serve(
     listener: TcpListener,
     app: App,
     upstream: Running,
-    grace: Duration,
+    leave: Leave,
     mut signals: Signals,
 ) -> ExitCode {
-    let App { router, timeouts, in_flight, buckets, stalls, retries, switch, .. } = app;
+    let (health, router) = (app.health.clone(), app.router.clone());
     // Without it the last, small segment of an answer may wait for the client's acknowledgement.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -49,22 +65,49 @@ pub(crate) async fn serve(
         signal = signals.next() => signal,
         ended = &mut server => unreachable!("it was not told to stop: {ended:?}"),
     };
-    tracing::info!(
-        signal,
-        in_flight = in_flight.in_flight(),
-        ?grace,
-        "Finishing the requests in flight"
-    );
-    drop(stop);
+    let delay = if signal.is_from_terminal() { Duration::ZERO } else { leave.delay };
+    let signal = signal.name();
+    let (in_flight, grace) = (health.in_flight(), leave.grace);
+    tracing::info!(signal, in_flight, ?delay, ?grace, "Finishing the requests in flight");
+    let began = Instant::now();
+    let most = delay.saturating_add(grace);
+    let mut over = pin!(sleep(most));
+    health.drain(delay);
 
-    let why = tokio::select! {
+    // The listener stays open while it drains: probes are answered, and who comes too late is told so.
+    let mut why = tokio::select! {
         biased;
-        _ = &mut server => None,
-        signal = signals.next() => Some(signal),
-        () = tokio::time::sleep(grace) => Some("the grace is over"),
+        left = health.drained_within(most) => (left > 0).then_some("the grace is over"),
+        signal = signals.next() => Some(signal.name()),
+        ended = &mut server => unreachable!("it was not told to stop: {ended:?}"),
     };
+    // What is cut off is what was in flight now; when the connections are closed, it no longer is.
+    let cut_off = health.in_flight();
+    drop(stop);
+    if why.is_none() {
+        why = tokio::select! {
+            biased;
+            _ = &mut server => None,
+            signal = signals.next() => Some(signal.name()),
+            () = &mut over => Some("the grace is over"),
+        };
+    }
+    tell(&app);
+    let took = began.elapsed();
+    let Some(why) = why else {
+        tracing::info!(left = 0, ?took, "All requests are finished");
+        return ExitCode::SUCCESS;
+    };
+    tracing::warn!(why, cut_off, ?took, "Closing the connections that are left");
+    // A client that never completes its request, or is slow to read the last of an answer, keeps a
+    // connection open with nothing in flight.
+    if cut_off == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What a page of metrics would show all along.
+fn tell(app: &App) {
+    let App { timeouts, in_flight, buckets, stalls, retries, switch, sampler, .. } = app;
     let breaker = switch.stats();
-    // What a page of metrics would show all along.
     tracing::info!(
         admitted = in_flight.admitted(),
         at_capacity = in_flight.rejected(),
@@ -78,15 +121,7 @@ pub(crate) async fn serve(
         retried = retries.retried(),
         recovered = retries.recovered(),
         retries_refused = retries.refused(),
+        most_in_flight = sampler.most(),
         "What became of the requests"
     );
-    let Some(why) = why else {
-        tracing::info!("All requests are finished");
-        return ExitCode::SUCCESS;
-    };
-    let cut_off = in_flight.in_flight();
-    tracing::warn!(why, cut_off, "Closing the connections that are left");
-    // A client that never completes its request, or is slow to read the last of an answer, keeps a
-    // connection open with nothing in flight.
-    if cut_off == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -14,6 +14,7 @@ use palisade::limit_rate::{InvalidQuota, Quota};
 use serde::Serialize;
 
 pub(crate) use self::{
+    health::Health,
     load::load,
     rate::{Burst, RateHeaders, RateKey},
     retry::Retry,
@@ -28,6 +29,7 @@ use self::{
 
 mod environment;
 mod file;
+mod health;
 mod known;
 mod load;
 mod rate;
@@ -44,14 +46,17 @@ pub(crate) struct Settings {
     #[arg(value_parser = address, allow_hyphen_values = true)]
     pub(crate) listen: SocketAddr,
 
-    /// How long requests in flight may go on after SIGTERM or Ctrl-C. A second one ends it.
-    // Below the 30 s after which Kubernetes kills a container that was told to stop.
+    /// How long requests in flight may go on once new ones are refused. A second signal ends it.
+    // With the delay before it below the 30 s after which Kubernetes kills a container.
     #[arg(id = "grace", long, value_name = "DURATION", default_value = "20s")]
     #[arg(allow_hyphen_values = true)]
     pub(crate) grace: Period,
 
     #[command(flatten)]
     pub(crate) log: Log,
+
+    #[command(flatten)]
+    pub(crate) health: Health,
 
     #[command(flatten)]
     pub(crate) timeout: Timeout,

@@ -2,6 +2,36 @@
 
 use std::io;
 
+/// One that came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signal {
+    /// From whoever runs it for others, as Kubernetes.
+    #[cfg(unix)]
+    Terminate,
+    /// From who started it at a terminal.
+    Interrupt,
+}
+
+impl Signal {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(unix)]
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => {
+                if cfg!(unix) {
+                    "SIGINT"
+                } else {
+                    "Ctrl-C"
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_from_terminal(self) -> bool {
+        matches!(self, Self::Interrupt)
+    }
+}
+
 /// Listens for SIGTERM and SIGINT (Ctrl-C), which from then on no longer end the process by
 /// themselves. None is missed between two calls of `next`.
 #[cfg(unix)]
@@ -21,11 +51,11 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and says which it was.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.interrupt.recv() => Signal::Interrupt,
         }
     }
 }
@@ -41,12 +71,12 @@ impl Signals {
         Ok(Self)
     }
 
-    /// Waits for the next signal and says which it was.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> Signal {
         if let Err(error) = tokio::signal::ctrl_c().await {
             tracing::warn!(%error, "Cannot listen for Ctrl-C");
             std::future::pending::<()>().await;
         }
-        "Ctrl-C"
+        Signal::Interrupt
     }
 }

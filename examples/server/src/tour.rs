@@ -1,6 +1,6 @@
 //! What there is to try: told on stdout at the start, and on the page at `/`.
 
-use std::{fmt::Write, iter, time::Duration};
+use std::{fmt::Write, iter, process, time::Duration};
 
 use palisade::limit_rate::Quota;
 
@@ -17,7 +17,7 @@ struct Stop {
     curl: String,
 }
 
-fn stops(host: &str, settings: &Settings) -> [Stop; 16] {
+fn stops(host: &str, settings: &Settings) -> [Stop; 20] {
     [
         Stop {
             route: "GET /",
@@ -94,6 +94,10 @@ fn stops(host: &str, settings: &Settings) -> [Stop; 16] {
         one_too_many(host, settings.limit_concurrency.max),
         too_often(host, &settings.limit_rate),
         not_well(host, settings),
+        probes(host),
+        grpc_probe(host),
+        hang(host, settings),
+        sigterm(settings),
     ]
 }
 
@@ -200,6 +204,51 @@ fn not_well(host: &str, settings: &Settings) -> Stop {
         } else {
             "cargo run -- --breaker-consecutive 5".into()
         },
+    }
+}
+
+fn probes(host: &str) -> Stop {
+    Stop {
+        route: "GET /livez, /readyz, /startupz",
+        does: "whether it is alive, ready, and has started; with ?verbose why, for who asks from this machine"
+            .into(),
+        curl: format!("curl http://{host}/livez http://{host}/startupz 'http://{host}/readyz?verbose'"),
+    }
+}
+
+fn grpc_probe(host: &str) -> Stop {
+    Stop {
+        route: "POST /grpc.health.v1.Health/Check",
+        does:
+            "the same over gRPC, with Watch and List: the last byte is 1 while it is ready, else 2"
+                .into(),
+        curl: format!(
+            "printf '\\0\\0\\0\\0\\0' | curl -s --http2-prior-knowledge -H 'content-type: application/grpc' \
+             --data-binary @- http://{host}/grpc.health.v1.Health/Check | od -An -tx1"
+        ),
+    }
+}
+
+fn hang(host: &str, settings: &Settings) -> Stop {
+    Stop {
+        route: "POST /demo/hang",
+        does: format!(
+            "stops the heart of a background task; {} later /readyz fails, until POST /demo/resume",
+            settings.health.heartbeat
+        ),
+        curl: format!("curl -X POST http://{host}/demo/hang"),
+    }
+}
+
+fn sigterm(settings: &Settings) -> Stop {
+    Stop {
+        route: "SIGTERM",
+        does: format!(
+            "makes it not ready, after {} refuse what is new, and end when nothing is in flight, after {} \
+             at most; Ctrl-C does so without the delay, and a second signal ends it at once",
+            settings.health.drain_delay, settings.grace
+        ),
+        curl: format!("kill -TERM {}", process::id()),
     }
 }
 

@@ -27,6 +27,9 @@ use crate::{
 pub(crate) const LATENCY_MS: Number =
     Number { name: "latency_ms", default: 0, least: 0, most: 60_000 };
 
+/// Where it says whether it is well, which changes nothing of whose turn it is to fail.
+pub(crate) const READY: &str = "/readyz";
+
 const FAIL: &str = "fail";
 
 const STATUS: &str = "status";
@@ -111,6 +114,10 @@ impl Behaviour {
         let Mode { latency_ms, status, .. } = current.mode;
         (Duration::from_millis(latency_ms), fails.then_some(status))
     }
+
+    fn mode(&self) -> Mode {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).mode
+    }
 }
 
 /// `PUT /upstream/mode`: from now on it behaves like this.
@@ -123,9 +130,10 @@ pub(crate) async fn set_mode(
     Ok(Json(mode))
 }
 
-/// The upstream itself, which has one route. What is posted there may not be done twice.
+/// The upstream itself, which has one route beside that of its health. What is posted there may not be done
+/// twice.
 pub(crate) fn router(behaviour: Behaviour) -> Router {
-    Router::new().route("/", get(answer).post(take)).with_state(behaviour)
+    Router::new().route("/", get(answer).post(take)).route(READY, get(ready)).with_state(behaviour)
 }
 
 async fn answer(State(behaviour): State<Behaviour>) -> Response {
@@ -136,6 +144,13 @@ async fn answer(State(behaviour): State<Behaviour>) -> Response {
 async fn take(State(behaviour): State<Behaviour>, body: Bytes) -> Response {
     let took = String::from_utf8_lossy(&body);
     behave(&behaviour, json!({ "upstream": "is well", "took": took })).await
+}
+
+/// Whether there is a call that it would not fail. Takes as long to say so as for all else.
+async fn ready(State(behaviour): State<Behaviour>) -> StatusCode {
+    let Mode { fail, latency_ms, .. } = behaviour.mode();
+    sleep(Duration::from_millis(latency_ms)).await;
+    if fail < 1.0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 async fn behave(behaviour: &Behaviour, answer: Value) -> Response {

@@ -14,6 +14,7 @@ use super::*;
 use crate::settings;
 
 mod breakers;
+mod health;
 mod rates;
 mod retries;
 mod timeouts;

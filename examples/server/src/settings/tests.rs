@@ -78,6 +78,7 @@ const EVERYTHING: &str = r#"
     listen = "[::1]:0"
     grace = "1m30s"
     log.format = "json"
+    health = { drain_delay = "6s", heartbeat = "20ms", check_every = "7s" }
     timeout = { limit = "2s", body = "idle:500ms" }
     limit_concurrency = { max = 0 }
     limit_rate = { quota = "5000/h", burst = 7, key = "header:x-tenant", headers = "off", windows = "b=9/d" }
@@ -123,7 +124,9 @@ fn further_windows_have_names_and_show_as_they_are_written() {
 
 #[test]
 fn the_longest_silence_is_shorter_than_the_timeout_and_that_is_shorter_than_the_grace() {
-    let Settings { grace, timeout, request_body_timeout, upstream, .. } = defaults();
+    let Settings { grace, health, timeout, request_body_timeout, upstream, .. } = defaults();
+    // After which Kubernetes kills who does not leave.
+    assert!(health.drain_delay.0 + grace.0 < Duration::from_secs(30));
     assert_eq!(timeout.limit, Period(Duration::from_secs(10)));
     assert_eq!(timeout.body, BodyTime::Within);
     assert!(request_body_timeout.idle.0 < timeout.limit.0 && timeout.limit.0 < grace.0);
@@ -133,6 +136,7 @@ fn the_longest_silence_is_shorter_than_the_timeout_and_that_is_shorter_than_the_
 #[test]
 fn everything_can_be_set_in_each_of_the_three_ways() {
     let flags = "--listen [::1]:0 --max-in-flight 0 --grace 1m30s --log-format json \
+                 --drain-delay 6s --heartbeat 20ms --check-every 7s \
                  --timeout 2s --timeout-body idle:500ms --request-idle 1s --rate 5000/h --burst 7 \
                  --rate-key header:x-tenant --rate-headers off --rate-windows b=9/d \
                  --upstream-listen [::1]:1 --upstream-timeout 3s --upstream-max-in-flight 4 \
@@ -145,6 +149,9 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
         ("PALISADE_MAX_IN_FLIGHT", "0"),
         ("PALISADE_GRACE", "1m30s"),
         ("PALISADE_LOG_FORMAT", "json"),
+        ("PALISADE_DRAIN_DELAY", "6s"),
+        ("PALISADE_HEARTBEAT", "20ms"),
+        ("PALISADE_CHECK_EVERY", "7s"),
         ("PALISADE_TIMEOUT", "2s"),
         ("PALISADE_TIMEOUT_BODY", "idle:500ms"),
         ("PALISADE_REQUEST_IDLE", "1s"),
@@ -173,6 +180,11 @@ fn everything_can_be_set_in_each_of_the_three_ways() {
     assert_eq!(settings.limit_concurrency.max, 0);
     assert_eq!(settings.grace, Period(Duration::from_secs(90)));
     assert_eq!(settings.log.format, LogFormat::Json);
+    let Health { drain_delay, heartbeat, check_every } = &settings.health;
+    assert_eq!(
+        [drain_delay, heartbeat, check_every].map(ToString::to_string),
+        ["6s", "20ms", "7s"]
+    );
     assert_eq!(settings.timeout.limit, Period(Duration::from_secs(2)));
     assert_eq!(settings.timeout.body, BodyTime::Idle(Period(Duration::from_millis(500))));
     assert_eq!(settings.request_body_timeout.idle, Period(Duration::from_secs(1)));
@@ -219,6 +231,7 @@ fn a_flag_beats_a_variable_which_beats_the_file_which_beats_the_default() {
 fn settings_from_three_places_come_together() {
     let file = File::new(
         "log.format = 'json'\ntimeout.body = 'idle:500ms'\n\
+         health.drain_delay = '6s'\n\
          limit_rate = { quota = '5000/h burst 6', key = 'header:x-tenant' }\n\
          upstream = { listen = '[::1]:1', max = 4 }\n\
          retry = { max_attempts = 2, ratio = 0.5, floor = 0, burst = 7 }\n\
@@ -227,6 +240,7 @@ fn settings_from_three_places_come_together() {
     let variables = [
         ("PALISADE_CONFIG", file.path()),
         ("PALISADE_GRACE", "90s"),
+        ("PALISADE_HEARTBEAT", "20ms"),
         ("PALISADE_REQUEST_IDLE", "1s"),
         ("PALISADE_RATE", "5000/h"),
         ("PALISADE_RATE_HEADERS", "off"),
@@ -236,7 +250,7 @@ fn settings_from_three_places_come_together() {
         ("PALISADE_BREAKER_CONSECUTIVE", "3"),
     ];
     let flags = ["--max-in-flight", "0", "--listen=[::1]:0", "--timeout", "2s", "--burst", "7"];
-    let more = ["--upstream-total", "4s", "--retry-backoff", "5ms"];
+    let more = ["--upstream-total", "4s", "--retry-backoff", "5ms", "--check-every", "7s"];
     let flags =
         [&flags[..], &["--breaker-window", "60s", "--breaker-open", "10ms"], &more].concat();
     let settings = loaded(&flags, &variables);

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod breakers;
+mod health;
 mod limit;
 mod process;
 mod protocols;

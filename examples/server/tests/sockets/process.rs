@@ -20,7 +20,6 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    net::TcpStream,
     process::{Child, ChildStdout, Command},
     sync::mpsc,
     time::{sleep, timeout},
@@ -73,6 +72,8 @@ impl Server {
         // No time is up on a slow machine but where a test says so, by a flag or a file.
         command.env("PALISADE_TIMEOUT", "1h").env("PALISADE_REQUEST_IDLE", "1h");
         command.env("PALISADE_UPSTREAM_TIMEOUT", "1h").env("PALISADE_UPSTREAM_TOTAL", "1h");
+        // Nobody watches but where a test does.
+        command.env("PALISADE_DRAIN_DELAY", "0s");
         command.args(["--listen", "127.0.0.1:0"]).args(arguments).envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -109,10 +110,12 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits until it has closed its listener.
-    pub(crate) async fn refuses_connections(&self) {
-        eventually("a refused connection", async || {
-            TcpStream::connect(self.address).await.is_err()
+    /// Waits until it takes no new requests any more.
+    pub(crate) async fn refuses_requests(&self) {
+        let browser = self.http1();
+        eventually("a refusal", async || {
+            let answer = browser.get("/work?ms=0").await;
+            answer.status() == 503 && answer.text().await.contains("urn:palisade:shutting-down")
         })
         .await;
     }
@@ -151,6 +154,13 @@ impl Browser {
         let path = request.uri().path().to_owned();
         let response = self.client.request(request);
         Answer(soon(&path, response).await.unwrap().map(Body::new))
+    }
+
+    /// As of a server that may be gone.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
+        let request = self.request(Method::GET, path).body(Body::empty()).unwrap();
+        let response = soon(path, self.client.request(request)).await.ok()?;
+        Some(Answer(response.map(Body::new)))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -198,6 +208,11 @@ impl Answer {
                 return Some(data);
             }
         }
+    }
+
+    /// The next piece of the body, `None` for the trailers at its end.
+    pub(crate) async fn chunk_or_trailers(&mut self) -> Option<Bytes> {
+        soon("a frame", self.0.frame()).await.unwrap().unwrap().into_data().ok()
     }
 
     /// Whether the body ends in the middle.

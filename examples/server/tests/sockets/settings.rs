@@ -42,6 +42,7 @@ async fn it_prints_what_the_file_the_environment_and_the_flags_come_to() {
     assert_eq!((code, &*said), (Some(0), ""));
     let expected = "listen = \"127.0.0.1:3000\"\ngrace = \"1m 30s\"\n\n\
                     [log]\nformat = \"text\"\n\n\
+                    [health]\ndrain_delay = \"5s\"\nheartbeat = \"3s\"\ncheck_every = \"2s\"\n\n\
                     [timeout]\nlimit = \"2s\"\nbody = \"within\"\n\n\
                     [limit_concurrency]\nmax = 7\n\n\
                     [limit_rate]\nquota = \"1000/s\"\nburst = 9\nwindows = \"none\"\n\

@@ -18,7 +18,7 @@ async fn finishes_what_is_in_flight(signal: &str, http2: bool) {
     assert_eq!(echo.chunk().await.unwrap(), "before");
 
     server.signal(signal).await;
-    server.refuses_connections().await;
+    server.refuses_requests().await;
     sender.send("after".into()).await.unwrap();
     assert_eq!(echo.chunk().await.unwrap(), "after");
     drop(sender);
@@ -116,7 +116,7 @@ async fn a_second_signal_ends_it_at_once() {
     let server = Server::start(&["--grace", "1h"]).await;
     let _held = server.http1().get(FOR_HOURS).await;
     server.signal("TERM").await;
-    server.refuses_connections().await;
+    server.refuses_requests().await;
     server.signal("INT").await;
 
     let (code, log) = server.ended().await;

@@ -28,6 +28,8 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
     let successes = "expected a share of successes, above 0 and at most 1, such as 0.1";
     let backoff = "expected a duration from 0s to 1m, such as 50ms";
     let many = "expected a whole number from 1 to 4294967295";
+    let heartbeat = "expected a duration from 10ms to 1day, such as 3s";
+    let check_every = "expected a duration from 1ms to 1day, such as 2s";
     let window = "expected a duration from 100ms to 1day, such as 10s";
     let found = |window: &str| {
         format!(
@@ -43,6 +45,10 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
         ("grace = ['1s']", "1:9", "[\\'1s\\']", "grace", duration),
         ("grace = \"a\\nb\"", "1:9", "a\\nb", "grace", duration),
         ("[timeout]\nlimit = 2", "2:9", "2", "timeout.limit", duration),
+        ("health.drain_delay = 5", "1:22", "5", "health.drain_delay", duration),
+        ("health.heartbeat = '9ms'", "1:20", "9ms", "health.heartbeat", heartbeat),
+        ("health.heartbeat = '25h'", "1:20", "25h", "health.heartbeat", heartbeat),
+        ("health.check_every = '0s'", "1:22", "0s", "health.check_every", check_every),
         ("timeout.body = 'idle'", "1:16", "idle", "timeout.body", rule),
         ("timeout.body = 'idle:5'", "1:16", "idle:5", "timeout.body", rule),
         ("timeout.body = '5s'", "1:16", "5s", "timeout.body", rule),
@@ -109,7 +115,7 @@ fn a_wrong_value_in_a_file_is_answered_by_its_place_its_key_itself_and_what_is_a
 
 #[test]
 fn an_unknown_key_is_answered_by_the_nearest_or_by_those_there_are() {
-    let top = "expected listen, grace, log, timeout, limit_concurrency, limit_rate, \
+    let top = "expected listen, grace, log, health, timeout, limit_concurrency, limit_rate, \
                request_body_timeout, upstream, retry, breaker";
     for (content, place, key, hint) in [
         ("lisen = 1", "1:1", "lisen", "did you mean 'listen'?"),

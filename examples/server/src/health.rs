@@ -1,0 +1,75 @@
+//! How the server is: what it takes to be well, and who may see all of it.
+
+use std::{error::Error, net::SocketAddr};
+
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{StatusCode, Uri},
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use palisade::{
+    Head,
+    breaker::{self, Switch},
+    health::{Check, Finding, Health, HealthLayer, Heartbeat, Status},
+    limit_concurrency::InFlight,
+};
+
+use crate::{calls::uri, sampler::Sampler, settings::Settings, upstream::READY};
+
+/// The registry, and the background task whose heart is in it. To be called where there is a runtime.
+pub(crate) fn health(
+    settings: &Settings,
+    switch: Switch,
+    in_flight: InFlight,
+) -> (Health, Sampler) {
+    let health = Health::new();
+    // Not ready without it, to be seen here, and alive. One that was registered at `liveness`
+    // would have the server restarted.
+    let heartbeat = settings.health.heartbeat.0;
+    let pulse = health.readiness().pulse(Heartbeat::every("sampler", heartbeat).critical());
+    let sampler = Sampler::start(in_flight, pulse, heartbeat / 3);
+    // All instances share the upstream. So when it is not well, they are degraded and stay ready: all but
+    // `/upstream` works without it.
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let ready = uri(settings.upstream.listen, READY);
+    let ask = move || is_ready(client.clone(), ready.clone());
+    let every = settings.health.check_every.0;
+    health.readiness().check(Check::new("upstream", ask).every(every).failures(2));
+    health.readiness().check(Check::reading("breaker", move || stands(&switch)));
+    (health, sampler)
+}
+
+/// Shows details to who asks from this machine. Behind a proxy that is here too, that would be everybody.
+pub(crate) fn layer(health: &Health) -> HealthLayer {
+    HealthLayer::new(health).with_details(is_from_here)
+}
+
+fn is_from_here(head: Head<'_>) -> bool {
+    let peer = head.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback())
+}
+
+/// Past the layers around the server's own calls: what they make of the upstream is not how it is.
+async fn is_ready(
+    client: Client<HttpConnector, Body>,
+    uri: Uri,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let answer = client.get(uri).await?;
+    match answer.status() {
+        StatusCode::OK => Ok(()),
+        status => Err(format!("it answered {status}").into()),
+    }
+}
+
+fn stands(switch: &Switch) -> Finding {
+    let warning = |detail| Finding::from(Status::Warn).with_detail(detail);
+    match switch.state() {
+        breaker::State::Closed => Status::Pass.into(),
+        breaker::State::Open => warning("open: calls to the upstream are refused"),
+        breaker::State::HalfOpen => warning("half-open: few calls to the upstream are let through"),
+    }
+}

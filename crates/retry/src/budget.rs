@@ -66,14 +66,15 @@ mod token;
 /// example, as is the ten that can be saved up. The floor is for a client that calls rarely, of which a
 /// tenth is nothing; finagle and tower have one too, of 10 a second by default beside a share of a fifth.
 ///
-/// Unlike theirs it ends when so many retries were in vain as can be saved up, and begins again with the
-/// next success. It is each client's own: of a hundred clients three a second are three hundred, which
-/// may be all that an overloaded service has left to recover with, and it would not.
+/// Unlike theirs it flows only while retries are worth it: it ends once ten more of them were in vain than
+/// were not, and begins again with the next that is. It is each client's own, so that of a hundred
+/// clients three a second are three hundred, which may be all that an overloaded service has left to
+/// recover with; and it would not.
 ///
 /// # Cost
 ///
-/// A success looks at no clock. While all tokens are there, which is while all is well, it is two loads of
-/// one cache line and writes nothing, so threads do not slow one another down.
+/// A success looks at no clock. While all tokens are there, which is while all is well, it is one load and
+/// writes nothing, so threads do not slow one another down.
 ///
 /// # Exactness
 ///
@@ -141,8 +142,9 @@ impl Budget {
 
     /// So many tokens a second flow in by themselves, for a client that calls rarely. 0 is none.
     ///
-    /// Of a ratio 3 by default, of a throttle none, by gRFC A6. None flow in once as many retries as
-    /// [can be saved up](Self::burst) have begun since the last success.
+    /// Of a ratio 3 by default, of a throttle none, by gRFC A6. None flow in while retries are in vain: each
+    /// that [begins](Token::spend) counts one, up to ten, and each that [was worth it](Token::was_worth_it)
+    /// takes two off; at ten the floor ends.
     ///
     /// Returns another budget, full and with counts at zero, and leaves clones of this one as they are: to
     /// be called before it is shared.

@@ -56,7 +56,7 @@
 //! A request that is never tried again: to be looked at, and its answer is moved once; no allocation. All
 //! others: a copy of their head, a box for it, a clone of the inner service, and two allocations for a body that
 //! is not empty; three for a gRPC answer whose status is looked for behind its head. While all is well the
-//! budget is two loads.
+//! budget is one load.
 //!
 //! # Where it stands
 //!
@@ -161,6 +161,7 @@ mod state;
 mod sync;
 mod told;
 mod transient;
+mod watch;
 
 pub use attempts::Attempts;
 pub use body::ResponseBody;

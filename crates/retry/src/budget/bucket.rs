@@ -21,15 +21,13 @@ use std::{
 
 use palisade_core::log::RefusalLog;
 
-use super::rule::{Rule, TOKEN};
+use super::rule::Rule;
 use crate::sync::{AtomicU32, AtomicU64};
 
 #[derive(Debug)]
 pub(super) struct Bucket {
     /// Read by each success, with the rule beside it.
     balance: AtomicU64,
-    /// Retries since the last success.
-    barren: AtomicU64,
     pub(super) rule: Rule,
     pub(super) retries: Retries,
 }
@@ -45,6 +43,8 @@ pub(super) struct Retries {
     base: OnceLock<Instant>,
     /// Up to when what flows in was added, in nanoseconds since then.
     added: AtomicU64,
+    /// Retries that began, less two for each that was worth it, from 0 to [`VAIN`].
+    vain: AtomicU32,
     /// How many refusals were told of, and when last.
     told: AtomicU64,
     told_at: AtomicU64,
@@ -52,11 +52,16 @@ pub(super) struct Retries {
 
 const NEVER: u64 = u64::MAX;
 
+/// As many retries in vain end what flows in: the default burst. They are a few seconds of the default floor.
+const VAIN: u32 = 10;
+
+/// What a retry that was worth it makes up for, itself included: half of them must be.
+const WORTH: u32 = 2;
+
 impl Bucket {
     pub(super) fn full(rule: Rule) -> Self {
         Self {
             balance: AtomicU64::new(rule.most),
-            barren: AtomicU64::new(0),
             rule,
             retries: Retries {
                 taken: AtomicU64::new(0),
@@ -64,6 +69,7 @@ impl Bucket {
                 in_use: AtomicU32::new(0),
                 base: OnceLock::new(),
                 added: AtomicU64::new(0),
+                vain: AtomicU32::new(0),
                 told: AtomicU64::new(0),
                 told_at: AtomicU64::new(NEVER),
             },
@@ -76,22 +82,10 @@ impl Bucket {
 
     #[inline]
     pub(super) fn succeeded(&self) {
-        // While all is well both are only read.
+        // While all is well it is only read.
         if self.balance() < self.rule.most {
             self.add(self.rule.deposit);
         }
-        if self.barren.load(Relaxed) != 0 {
-            self.barren.store(0, Relaxed);
-        }
-    }
-
-    pub(super) fn spend(&self) {
-        self.barren.fetch_add(1, Relaxed);
-    }
-
-    /// Whether retries have been in vain for so long that time alone brings no more of them.
-    fn is_barren(&self) -> bool {
-        self.barren.load(Relaxed).saturating_mul(TOKEN) >= self.rule.most
     }
 
     pub(super) fn add(&self, amount: u64) {
@@ -126,13 +120,13 @@ impl Bucket {
         }
     }
 
-    /// Adds what has flowed in by itself. What would have while nothing succeeds is lost.
+    /// Adds what has flowed in by itself. What would have while retries are in vain is lost.
     pub(super) fn refill(&self, now: Instant) {
         let now = self.retries.nanos(now);
         let mut seen = self.retries.added.load(Relaxed);
         while seen < now {
             match self.retries.added.compare_exchange_weak(seen, now, Relaxed, Relaxed) {
-                Ok(_) if self.is_barren() => return,
+                Ok(_) if self.retries.vain.load(Relaxed) >= VAIN => return,
                 Ok(_) => return self.add((now - seen).saturating_mul(self.rule.floor.into())),
                 Err(changed) => seen = changed,
             }
@@ -153,6 +147,22 @@ impl Retries {
                 Ok(_) => return true,
                 Err(changed) => seen = changed,
             }
+        }
+    }
+
+    pub(super) fn began(&self) {
+        self.change_vain(|vain| (vain + 1).min(VAIN));
+    }
+
+    pub(super) fn was_worth_it(&self) {
+        self.change_vain(|vain| vain.saturating_sub(WORTH));
+    }
+
+    fn change_vain(&self, next: impl Fn(u32) -> u32) {
+        let mut seen = self.vain.load(Relaxed);
+        while let Err(changed) = self.vain.compare_exchange_weak(seen, next(seen), Relaxed, Relaxed)
+        {
+            seen = changed;
         }
     }
 

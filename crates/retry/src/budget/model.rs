@@ -8,8 +8,8 @@ pub(super) struct Model {
     begun: bool,
     /// Milliseconds since then, or since the one before.
     waited: u64,
-    /// Retries since the last success.
-    barren: u64,
+    /// Retries in vain: 0 to 10.
+    vain: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Held {
 impl Model {
     pub(super) fn new(rule: Rule) -> Self {
         let thousandths = rule.burst * 1000;
-        Self { rule, thousandths, held: Vec::new(), begun: false, waited: 0, barren: 0 }
+        Self { rule, thousandths, held: Vec::new(), begun: false, waited: 0, vain: 0 }
     }
 
     fn add(&mut self, thousandths: u64) {
@@ -53,12 +53,19 @@ impl Model {
 
     pub(super) fn succeeded(&mut self) {
         self.add(self.rule.deposit);
-        self.barren = 0;
     }
 
     pub(super) fn spend(&mut self, which: usize) {
-        self.barren += u64::from(!self.held[which].spent);
+        if !self.held[which].spent {
+            self.vain = (self.vain + 1).min(10);
+        }
         self.held[which].spent = true;
+    }
+
+    pub(super) fn was_worth_it(&mut self, which: usize) {
+        if self.held[which].spent {
+            self.vain = self.vain.saturating_sub(2);
+        }
     }
 
     pub(super) fn failed(&mut self) {
@@ -72,7 +79,7 @@ impl Model {
             return false;
         }
         self.begun = true;
-        if self.barren < self.rule.burst {
+        if self.vain < 10 {
             self.add(self.rule.floor * self.waited);
         }
         self.waited = 0;

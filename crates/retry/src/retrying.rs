@@ -236,7 +236,7 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
         let end = match judged {
             Judged::Now(finding) => {
                 if !finding.is_transient() {
-                    common.answered(finding.outcome, token.as_ref());
+                    common.answered(finding.outcome, self.attempt > 1);
                 }
                 None
             }
@@ -254,7 +254,7 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
         let body = if end.is_none() && token.is_none() {
             ResponseBody::new(body)
         } else {
-            ResponseBody::watched(body, Watch { token, end })
+            ResponseBody::watched(body, Watch { _place: token, end })
         };
         Response::from_parts(parts, body)
     }

@@ -98,13 +98,10 @@ impl Common {
     }
 
     /// An answer is final that is no failure: whoever gave it is there.
-    pub(crate) fn answered(&self, outcome: Outcome, retry: Option<&Token>) {
+    pub(crate) fn answered(&self, outcome: Outcome, is_retry: bool) {
         self.terms.budget.succeeded();
-        if let Some(token) = retry {
-            token.was_worth_it();
-            if outcome == Outcome::Success {
-                self.counters.count(Fate::Recovered);
-            }
+        if is_retry && outcome == Outcome::Success {
+            self.counters.count(Fate::Recovered);
         }
     }
 

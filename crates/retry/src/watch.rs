@@ -6,8 +6,8 @@ use crate::{Token, counters::Fate, finding::Finding, state::Common};
 
 /// What waits for an answer's body to be over. Dropped before that, it has learnt nothing.
 pub(crate) struct Watch<T> {
-    /// The answer's place among the retries, if it is one's.
-    pub(crate) token: Option<Token>,
+    /// The answer's place among the retries, if it is one's: given back when this is dropped.
+    pub(crate) _place: Option<Token>,
     /// What is yet to be judged.
     pub(crate) end: Option<Late<T>>,
 }
@@ -30,7 +30,7 @@ impl<T: ClassifyEnd> Watch<T> {
             late.common.terms.budget.failed();
             late.common.give_up(late.fate, late.attempt, outcome);
         } else {
-            late.common.answered(outcome, self.token.as_ref());
+            late.common.answered(outcome, late.attempt > 1);
         }
     }
 }

@@ -43,20 +43,12 @@ pub(super) struct Retries {
     base: OnceLock<Instant>,
     /// Up to when what flows in was added, in nanoseconds since then.
     added: AtomicU64,
-    /// Retries that began, less two for each that was worth it, from 0 to [`VAIN`].
-    vain: AtomicU32,
     /// How many refusals were told of, and when last.
     told: AtomicU64,
     told_at: AtomicU64,
 }
 
 const NEVER: u64 = u64::MAX;
-
-/// As many retries in vain end what flows in: the default burst. They are a few seconds of the default floor.
-const VAIN: u32 = 10;
-
-/// What a retry that was worth it makes up for, itself included: half of them must be.
-const WORTH: u32 = 2;
 
 impl Bucket {
     pub(super) fn full(rule: Rule) -> Self {
@@ -69,7 +61,6 @@ impl Bucket {
                 in_use: AtomicU32::new(0),
                 base: OnceLock::new(),
                 added: AtomicU64::new(0),
-                vain: AtomicU32::new(0),
                 told: AtomicU64::new(0),
                 told_at: AtomicU64::new(NEVER),
             },
@@ -120,13 +111,12 @@ impl Bucket {
         }
     }
 
-    /// Adds what has flowed in by itself. What would have while retries are in vain is lost.
+    /// Adds what has flowed in by itself.
     pub(super) fn refill(&self, now: Instant) {
         let now = self.retries.nanos(now);
         let mut seen = self.retries.added.load(Relaxed);
         while seen < now {
             match self.retries.added.compare_exchange_weak(seen, now, Relaxed, Relaxed) {
-                Ok(_) if self.retries.vain.load(Relaxed) >= VAIN => return,
                 Ok(_) => return self.add((now - seen).saturating_mul(self.rule.floor.into())),
                 Err(changed) => seen = changed,
             }
@@ -147,22 +137,6 @@ impl Retries {
                 Ok(_) => return true,
                 Err(changed) => seen = changed,
             }
-        }
-    }
-
-    pub(super) fn began(&self) {
-        self.change_vain(|vain| (vain + 1).min(VAIN));
-    }
-
-    pub(super) fn was_worth_it(&self) {
-        self.change_vain(|vain| vain.saturating_sub(WORTH));
-    }
-
-    fn change_vain(&self, next: impl Fn(u32) -> u32) {
-        let mut seen = self.vain.load(Relaxed);
-        while let Err(changed) = self.vain.compare_exchange_weak(seen, next(seen), Relaxed, Relaxed)
-        {
-            seen = changed;
         }
     }
 

@@ -8,8 +8,6 @@ pub(super) struct Model {
     begun: bool,
     /// Milliseconds since then, or since the one before.
     waited: u64,
-    /// Retries in vain: 0 to 10.
-    vain: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +35,7 @@ pub(super) struct Held {
 impl Model {
     pub(super) fn new(rule: Rule) -> Self {
         let thousandths = rule.burst * 1000;
-        Self { rule, thousandths, held: Vec::new(), begun: false, waited: 0, vain: 0 }
+        Self { rule, thousandths, held: Vec::new(), begun: false, waited: 0 }
     }
 
     fn add(&mut self, thousandths: u64) {
@@ -56,16 +54,7 @@ impl Model {
     }
 
     pub(super) fn spend(&mut self, which: usize) {
-        if !self.held[which].spent {
-            self.vain = (self.vain + 1).min(10);
-        }
         self.held[which].spent = true;
-    }
-
-    pub(super) fn was_worth_it(&mut self, which: usize) {
-        if self.held[which].spent {
-            self.vain = self.vain.saturating_sub(2);
-        }
     }
 
     pub(super) fn failed(&mut self) {
@@ -79,9 +68,7 @@ impl Model {
             return false;
         }
         self.begun = true;
-        if self.vain < 10 {
-            self.add(self.rule.floor * self.waited);
-        }
+        self.add(self.rule.floor * self.waited);
         self.waited = 0;
         let allowed = match self.rule.kind {
             Kind::Ratio => self.thousandths >= 1000,

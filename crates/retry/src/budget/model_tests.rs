@@ -20,7 +20,6 @@ enum Event {
     Fail,
     Take,
     Spend(usize),
-    Worth(usize),
     Drop(usize),
     /// Milliseconds.
     Wait(u32),
@@ -32,7 +31,6 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => Just(Event::Fail),
         6 => Just(Event::Take),
         2 => any::<usize>().prop_map(Event::Spend),
-        1 => any::<usize>().prop_map(Event::Worth),
         3 => any::<usize>().prop_map(Event::Drop),
         2 => (0..400_u32).prop_map(Event::Wait),
     ];
@@ -112,11 +110,6 @@ proptest! {
                     held[which].spend();
                     model.spend(which);
                 }
-                Event::Worth(which) if !held.is_empty() => {
-                    let which = which % held.len();
-                    held[which].was_worth_it();
-                    model.was_worth_it(which);
-                }
                 Event::Drop(which) if !held.is_empty() => {
                     let which = which % held.len();
                     drop(held.swap_remove(which));
@@ -126,7 +119,7 @@ proptest! {
                     now += Duration::from_millis(millis.into());
                     model.waited(millis.into());
                 }
-                Event::Spend(_) | Event::Worth(_) | Event::Drop(_) => {}
+                Event::Spend(_) | Event::Drop(_) => {}
             }
             prop_assert_eq!(budget.in_use() as usize, model.held.len());
             prop_assert_eq!((budget.taken(), budget.refused()), (taken, refused));
@@ -173,7 +166,7 @@ proptest! {
                         drop(held.swap_remove(which % held.len()));
                     }
                     Event::Wait(millis) => now += u64::from(millis),
-                    Event::Fail | Event::Spend(_) | Event::Worth(_) | Event::Drop(_) => {}
+                    Event::Fail | Event::Spend(_) | Event::Drop(_) => {}
                 }
                 // Those that are held and not spent yet are out as well.
                 let out = spent + held.iter().filter(|(_, spent)| !spent).count() as u64;

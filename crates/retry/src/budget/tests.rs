@@ -22,16 +22,6 @@ fn drain(budget: &Budget, now: Instant) -> u64 {
     budget.taken() - before
 }
 
-/// The same, and all of them are worth it.
-fn useful(budget: &Budget, now: Instant) -> u64 {
-    let before = budget.taken();
-    while let Some(mut token) = budget.take(now) {
-        token.spend();
-        token.was_worth_it();
-    }
-    budget.taken() - before
-}
-
 fn succeed(budget: &Budget, times: u32) {
     (0..times).for_each(|_| budget.succeeded());
 }
@@ -76,16 +66,16 @@ fn the_least_share_is_more_than_nothing() {
 }
 
 #[test]
-fn the_default_is_a_tenth_three_a_second_and_ten_at_once() {
+fn the_default_is_a_tenth_and_ten_at_once() {
     let now = start();
     let budget = Budget::default();
     assert!(is(budget.balance(), 10.0));
-    assert_eq!(useful(&budget, now), 10);
+    assert_eq!(drain(&budget, now), 10);
     succeed(&budget, 25);
     assert!(is(budget.balance(), 2.5));
-    assert_eq!(useful(&budget, now), 2);
-    assert_eq!(useful(&budget, now + SECOND), 3);
-    assert_eq!(useful(&budget, now + 3600 * SECOND), 10);
+    assert_eq!(drain(&budget, now), 2);
+    // Nothing comes of waiting.
+    assert_eq!(drain(&budget, now + 3600 * SECOND), 0);
 }
 
 #[test]
@@ -112,14 +102,14 @@ fn the_floor_is_as_many_a_second_as_it_says_however_often_it_is_asked() {
         (10 * SECOND, 100),
     ] {
         let budget = Budget::ratio(0.1).floor(3).burst(30);
-        assert_eq!(useful(&budget, begin), 30);
+        assert_eq!(drain(&budget, begin), 30);
         let mut now = begin;
         let mut retries = 0;
         while now + every <= begin + seconds * SECOND {
             now += every;
-            retries += useful(&budget, now);
+            retries += drain(&budget, now);
         }
-        retries += useful(&budget, begin + seconds * SECOND);
+        retries += drain(&budget, begin + seconds * SECOND);
         assert_eq!(retries, 3 * u64::from(seconds), "every {every:?}");
     }
 }
@@ -149,48 +139,9 @@ fn decades_do_not_overflow() {
     budget.take(begin).unwrap().spend();
     budget.take(begin + decades).unwrap().spend();
     assert!(is(budget.balance(), f64::from(u32::MAX) - 1.0));
-    let few = Budget::default();
-    useful(&few, begin);
+    let few = Budget::default().floor(3);
+    drain(&few, begin);
     assert_eq!(drain(&few, begin + decades), 10);
-}
-
-/// Retries that are in vain would else be a load that never ends, and so many a second for each client.
-#[test]
-fn the_floor_ends_when_ten_retries_were_in_vain_and_begins_with_one_that_was_worth_it() {
-    let begin = start();
-    let budget = Budget::ratio(0.1).floor(1).burst(3);
-    assert_eq!(drain(&budget, begin), 3);
-    for second in 1..=7 {
-        assert_eq!(drain(&budget, begin + second * SECOND), 1, "{second}");
-    }
-    for second in 8..100 {
-        assert_eq!(drain(&budget, begin + second * SECOND), 0, "{second}");
-    }
-    // That others succeed says nothing of retries. It earns some, and one of those finds all well.
-    succeed(&budget, 10);
-    let mut token = budget.take(begin + 100 * SECOND).unwrap();
-    token.spend();
-    token.was_worth_it();
-    drop(token);
-    for (second, expected) in [(101, 1), (102, 1), (103, 0), (1000, 0)] {
-        assert_eq!(drain(&budget, begin + second * SECOND), expected, "{second}");
-    }
-}
-
-/// Where half of them are worth it, it flows on.
-#[test]
-fn those_that_never_began_and_those_that_were_worth_it_are_not_in_vain() {
-    let begin = start();
-    let budget = Budget::ratio(0.1).floor(1).burst(1);
-    for second in 1..100 {
-        let now = begin + second * SECOND;
-        drop(budget.take(now).unwrap());
-        let mut token = budget.take(now).unwrap();
-        token.spend();
-        if second % 2 == 0 {
-            token.was_worth_it();
-        }
-    }
 }
 
 #[test]

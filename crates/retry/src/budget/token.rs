@@ -19,20 +19,7 @@ impl Token {
 
     /// The attempt begins: from here on nothing is given back.
     pub fn spend(&mut self) {
-        if !self.spent {
-            self.spent = true;
-            self.bucket.retries.began();
-        }
-    }
-
-    /// The attempt was worth it: it was answered, and that is final.
-    ///
-    /// Says so beside [`Budget::succeeded`](super::Budget::succeeded), and lets the
-    /// [floor](super::Budget::floor) flow. To be called once at most.
-    pub fn was_worth_it(&self) {
-        if self.spent {
-            self.bucket.retries.was_worth_it();
-        }
+        self.spent = true;
     }
 }
 

@@ -118,10 +118,8 @@ fn in_any_order(calls: Arc<AtomicU64>) -> Upstream {
             });
         }
         async move {
-            let status = match taken {
-                true if done.1.await.is_ok() => StatusCode::OK,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
-            };
+            let well = taken && done.1.await.is_ok();
+            let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             Ok(status.into_response())
         }
     }))

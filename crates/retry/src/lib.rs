@@ -151,6 +151,7 @@ pub mod future;
 mod handle;
 mod kept;
 mod layer;
+mod lookup;
 mod methods;
 mod policy;
 mod replay;

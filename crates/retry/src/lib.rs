@@ -162,6 +162,7 @@ mod state;
 mod sync;
 mod told;
 mod transient;
+mod waiting;
 
 pub use attempts::Attempts;
 pub use body::ResponseBody;

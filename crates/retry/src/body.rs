@@ -49,10 +49,8 @@ impl<B: Body<Data = Bytes>> ResponseBody<B> {
     }
 
     /// One that has a place among the retries.
-    pub(crate) fn of_a_retry(mut self, retry: Option<Token>) -> Self {
-        if let Some(token) = retry
-            && !self.is_end_stream()
-        {
+    pub(crate) fn of_a_retry(mut self, token: Token) -> Self {
+        if !self.is_end_stream() {
             self.retry = Some(Box::new(token));
         }
         self

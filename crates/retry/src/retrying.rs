@@ -52,6 +52,7 @@ pub(crate) enum Judged<T> {
 }
 
 impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
+    #[inline]
     pub(crate) fn new(
         service: S,
         shared: Arc<Shared<C>>,
@@ -188,6 +189,7 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
     }
 
     /// This is the answer.
+    #[inline]
     pub(crate) fn give<R>(
         &mut self,
         outcome: Outcome,
@@ -205,7 +207,11 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
             }
         }
         Attempts::mark(self.attempt, &mut parts.extensions);
-        Response::from_parts(parts, body.of_a_retry(self.token.take()))
+        let body = match self.token.take() {
+            Some(token) => body.of_a_retry(token),
+            None => body,
+        };
+        Response::from_parts(parts, body)
     }
 
     fn protocol(&self) -> Protocol {

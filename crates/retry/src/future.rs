@@ -12,16 +12,15 @@ use http::{Request, Response, response::Parts};
 use http_body::Body;
 use palisade_core::{BoxError, Classify, ClassifyEnd, End};
 use pin_project::pin_project;
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use crate::{
     Carry, Peek, ResponseBody,
     answer::Answer,
     body::Source,
-    finding::Finding,
     kept::{First, Kept},
     retrying::{Judged, Retrying},
+    waiting::{Hand, Waiting},
 };
 
 /// The answer to a request: that of its last attempt.
@@ -36,8 +35,8 @@ use crate::{
 /// When it has to wait outside of a tokio runtime, or in one without time; and when it is polled again
 /// after it was ready.
 ///
-/// It holds a timer, so it is never `Unpin`.
-#[pin_project]
+/// It is never `Unpin`, whether or not it has a timer.
+#[pin_project(!Unpin)]
 pub struct ResponseFuture<F, X, R: Body, E, T> {
     #[pin]
     state: State<F, R, E, T>,
@@ -50,14 +49,9 @@ enum State<F, R: Body, E, T> {
     /// An attempt is under way.
     Attempt(#[pin] F),
     /// Its answer has begun, and what it says is yet to come.
-    Peeking(Option<Begun<R, T>>),
+    Peeking(Option<Box<Begun<R, T>>>),
     /// Another attempt is to come.
-    Waiting {
-        #[pin]
-        sleep: Sleep,
-        /// What is answered if that cannot be made.
-        hand: Option<Box<Hand<R, E>>>,
-    },
+    Waiting(Waiting<R, E>),
     Done,
 }
 
@@ -66,12 +60,6 @@ struct Begun<R: Body, T> {
     body: Kept<R>,
     end: T,
     peek: Peek,
-}
-
-/// An outcome that is not good enough, and better than none.
-struct Hand<R: Body, E> {
-    finding: Finding,
-    answer: Result<Answer<R>, E>,
 }
 
 impl<F, X, R: Body, E, T> ResponseFuture<F, X, R, E, T> {
@@ -147,9 +135,13 @@ where
                                 }
                                 (Judged::AtEnd(end), Some(peek)) => {
                                     let body = Kept::new(body);
-                                    let begun = Begun { parts, body, end, peek };
-                                    this.state.set(State::Peeking(Some(begun)));
-                                    continue;
+                                    match (Begun { parts, body, end, peek }).look(retrying, cx) {
+                                        Ok((judged, answer)) => (judged, Ok(answer)),
+                                        Err(begun) => {
+                                            this.state.set(State::Peeking(Some(begun)));
+                                            return Poll::Pending;
+                                        }
+                                    }
                                 }
                                 (judged, _) => (judged, Ok(Answer::new(parts, body))),
                             }
@@ -158,31 +150,17 @@ where
                     }
                 }
                 StateProj::Peeking(begun) => {
-                    let Begun { parts, mut body, end, peek } = begun.take().expect(POLLED_AGAIN);
-                    let judged = match body.poll_first(cx) {
-                        Poll::Pending if peek == Peek::FirstFrame => {
-                            *begun = Some(Begun { parts, body, end, peek });
+                    match begun.take().expect(POLLED_AGAIN).look(retrying, cx) {
+                        Ok((judged, answer)) => (judged, Ok(answer)),
+                        Err(still) => {
+                            *begun = Some(still);
                             return Poll::Pending;
                         }
-                        Poll::Pending | Poll::Ready(First::Data) => Judged::AtEnd(end),
-                        Poll::Ready(First::End(trailers)) => {
-                            Judged::Now(retrying.judge_end(end, End::Complete { trailers }))
-                        }
-                        Poll::Ready(First::Failed) => {
-                            Judged::Now(retrying.judge_end(end, End::Failed))
-                        }
-                    };
-                    (judged, Ok(Answer::kept(parts, body)))
-                }
-                StateProj::Waiting { sleep, hand } => {
-                    if sleep.poll(cx).is_pending() {
-                        if let Some(Ok(answer)) = hand.as_mut().map(|hand| &mut hand.answer) {
-                            // What has come meanwhile need not be held until the end of the wait.
-                            answer.body.read_ahead(cx);
-                        }
-                        return Poll::Pending;
                     }
-                    let Hand { finding, answer } = *hand.take().expect(POLLED_AGAIN);
+                }
+                StateProj::Waiting(waiting) => {
+                    ready!(waiting.poll(cx));
+                    let Hand { finding, answer } = waiting.take().expect(POLLED_AGAIN);
                     this.state.set(State::Done);
                     match retrying.next(cx) {
                         Ok(request) => {
@@ -212,9 +190,28 @@ where
                 return Poll::Ready(give(this.retrying, Judged::Now(finding), answer));
             };
             let answer = answer.map(|answer| answer.read_ahead(cx));
-            let hand = Some(Box::new(Hand { finding, answer }));
-            this.state.set(State::Waiting { sleep: sleep(delay), hand });
+            let waiting = Waiting::new(delay, Hand { finding, answer });
+            this.state.set(State::Waiting(waiting));
         }
+    }
+}
+
+impl<R: Body<Data = Bytes>, T: ClassifyEnd> Begun<R, T> {
+    /// Looks for the end of the answer, or gives itself back if that is yet to come and is waited for.
+    fn look<S, C, W, B, K>(
+        mut self,
+        retrying: &Retrying<S, C, W, B, K>,
+        cx: &mut Context<'_>,
+    ) -> Result<(Judged<T>, Answer<R>), Box<Self>> {
+        let judged = match self.body.poll_first(cx) {
+            Poll::Pending if self.peek == Peek::FirstFrame => return Err(Box::new(self)),
+            Poll::Pending | Poll::Ready(First::Data) => Judged::AtEnd(self.end),
+            Poll::Ready(First::End(trailers)) => {
+                Judged::Now(retrying.judge_end(self.end, End::Complete { trailers }))
+            }
+            Poll::Ready(First::Failed) => Judged::Now(retrying.judge_end(self.end, End::Failed)),
+        };
+        Ok((judged, Answer::kept(self.parts, self.body)))
     }
 }
 
@@ -235,7 +232,7 @@ impl<F, X, R: Body, E, T> fmt::Debug for ResponseFuture<F, X, R, E, T> {
         let state = match &self.state {
             State::Attempt(_) => "Attempt",
             State::Peeking(_) => "Peeking",
-            State::Waiting { .. } => "Waiting",
+            State::Waiting(_) => "Waiting",
             State::Done => "Done",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()

@@ -160,6 +160,7 @@ pub mod future;
 mod handle;
 mod kept;
 mod layer;
+mod lookup;
 mod methods;
 mod policy;
 mod replay;
@@ -170,6 +171,7 @@ mod state;
 mod sync;
 mod told;
 mod transient;
+mod waiting;
 mod watch;
 
 pub use attempts::Attempts;

@@ -58,6 +58,7 @@ pub(crate) enum Judged<T> {
 }
 
 impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
+    #[inline]
     pub(crate) fn new(
         service: S,
         shared: Arc<Shared<C>>,
@@ -220,6 +221,7 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
     }
 
     /// This is the answer.
+    #[inline]
     pub(crate) fn give<R, Z>(
         &mut self,
         judged: Judged<Z>,

@@ -94,21 +94,20 @@ where
                         return Poll::Ready(Err(error));
                     }
                 };
-                match held.shared.classifier.response(kept, &parts) {
+                let recording = match held.shared.classifier.response(kept, &parts) {
                     Verdict::Now(outcome) => {
                         held.record(outcome);
-                        Poll::Ready(Ok(GuardedBody::guard_parts(parts, body, *rule, None)))
+                        None
                     }
                     Verdict::AtEnd(end) => {
                         held.answered();
-                        let recording = call.take().map(|call| Recording::new(call, end));
-                        let rule = match *rule {
-                            BodyRule::ByStatus => BodyRule::Trailers,
-                            rule => rule,
-                        };
-                        Poll::Ready(Ok(GuardedBody::guard_parts(parts, body, rule, recording)))
+                        if *rule == BodyRule::ByStatus {
+                            *rule = BodyRule::Trailers;
+                        }
+                        call.take().map(|call| Recording::new(call, end))
                     }
-                }
+                };
+                Poll::Ready(Ok(GuardedBody::guard_parts(parts, body, *rule, recording)))
             }
             StateProj::Refused { rejection, protocol } => {
                 let rejection = rejection.take().expect("polled after it was ready");

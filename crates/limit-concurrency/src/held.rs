@@ -71,9 +71,8 @@ impl Admission {
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn shared<B>(permit: Permit, mut request: Request<B>) -> (Self, Request<B>) {
-        let held = Held::leave_with(permit, &mut request);
-        (Self(Hold::Shared(held)), request)
+    pub(crate) fn shared<B>(permit: Permit, request: &mut Request<B>) -> Self {
+        Self(Hold::Shared(Held::leave_with(permit, request)))
     }
 }
 

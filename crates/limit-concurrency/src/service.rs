@@ -98,7 +98,7 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let permit = if mem::take(&mut self.refuses_next) {
             self.limit.reject();
             None
@@ -111,12 +111,11 @@ where
         log::admitted(LAYER);
         let rule = BodyRule::of(request.method());
         let release = self.answer.release;
-        if asks_to_upgrade(&request) {
-            let (admission, request) = Admission::shared(permit, request);
-            ResponseFuture::admitted(self.inner.call(request), admission, rule, release)
+        let admission = if asks_to_upgrade(&request) {
+            Admission::shared(permit, &mut request)
         } else {
-            let admission = Admission::alone(permit);
-            ResponseFuture::admitted(self.inner.call(request), admission, rule, release)
-        }
+            Admission::alone(permit)
+        };
+        ResponseFuture::admitted(self.inner.call(request), admission, rule, release)
     }
 }

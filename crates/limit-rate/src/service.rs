@@ -218,11 +218,10 @@ where
                     .then(|| Told::of(&settings.state, &[window], &decision.into()))
             }
         };
+        // Before the call, so that its future is made where it stays.
+        let after = told.map(|told| Box::new(After::Tell(told)));
         log::admitted(LAYER);
-        ResponseFuture::admitted(
-            self.inner.call(request),
-            told.map(|told| Box::new(After::Tell(told))),
-        )
+        ResponseFuture::admitted(self.inner.call(request), after)
     }
 }
 

@@ -6,10 +6,12 @@ use std::{
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use palisade_core::Head;
 
+use crate::lookup::any;
+
 /// How many attempts were made.
 ///
 /// It is among the extensions of every attempt but the first, so that layers inside may tell a retry, and
-/// among those of every response that took more than one.
+/// among those of every response that took more than one; of layers within layers the outermost's count.
 ///
 /// ```
 /// use http::Response;
@@ -32,6 +34,7 @@ impl Attempts {
     }
 
     /// Marks a response that took more than one.
+    #[inline]
     pub(crate) fn mark(attempts: u32, extensions: &mut Extensions) {
         if let Some(more) = NonZeroU32::new(attempts).filter(|attempts| attempts.get() > 1) {
             extensions.insert(Self(more));
@@ -63,7 +66,7 @@ impl Attempts {
             warn_once();
             return true;
         }
-        let says = |name| head.headers().get(name).is_some_and(|previous| previous != "0");
+        let says = |name| any(head.headers(), name, |previous| previous != "0");
         !head.headers().is_empty() && (says(&PREVIOUS) || stamp.is_some_and(says))
     }
 }

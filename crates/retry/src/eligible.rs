@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::{Extensions, HeaderName, Method, header::UPGRADE};
 use palisade_core::Head;
 
-use crate::{Attempts, InvalidMethod, methods::Methods};
+use crate::{Attempts, InvalidMethod, lookup::has, methods::Methods};
 
 /// Whether a request may be sent again, which is known before it is sent for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ pub enum Eligible {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Idempotent;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 impl Eligible {
     /// What HTTP says of a request.
@@ -42,11 +42,14 @@ impl Eligible {
     /// | all others, and so every gRPC call | `IfNotSent` |
     #[must_use]
     pub fn of(head: Head<'_>) -> Self {
-        if is_tunnel(head) {
-            Self::Never
-        } else if is_idempotent(head.method())
+        if is_tunnel(head) { Self::Never } else { Self::told(head) }
+    }
+
+    /// The same of a request that is no tunnel.
+    fn told(head: Head<'_>) -> Self {
+        if is_idempotent(head.method())
             || is_marked(head.extensions())
-            || (!head.headers().is_empty() && head.headers().contains_key(IDEMPOTENCY_KEY))
+            || (!head.headers().is_empty() && has(head.headers(), &IDEMPOTENCY_KEY))
         {
             Self::Always
         } else {
@@ -109,11 +112,11 @@ impl Rule {
         if is_tunnel(head) || Attempts::is_a_retry(head, stamp) {
             return Eligible::Never;
         }
-        if self.methods.contains(head.uri().path()) {
+        if !self.methods.is_empty() && self.methods.contains(head.uri().path()) {
             return Eligible::Always;
         }
         match &self.base {
-            Base::Http => Eligible::of(head),
+            Base::Http => Eligible::told(head),
             // What a method does is not in its name, and all of them are POST.
             Base::Grpc if is_marked(head.extensions()) => Eligible::Always,
             Base::Grpc => Eligible::IfNotSent,

@@ -10,17 +10,17 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, response::Parts};
 use http_body::Body;
-use palisade_core::{BoxError, Classify, End, Outcome};
+use palisade_core::{BoxError, Classify, ClassifyEnd, End};
 use pin_project::pin_project;
-use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use crate::{
     Carry, Peek, ResponseBody,
     answer::Answer,
-    finding::Finding,
+    body::Source,
     kept::{First, Kept},
     retrying::{Judged, Retrying},
+    waiting::{Hand, Waiting},
 };
 
 /// The answer to a request: that of its last attempt.
@@ -35,8 +35,8 @@ use crate::{
 /// When it has to wait outside of a tokio runtime, or in one without time; and when it is polled again
 /// after it was ready.
 ///
-/// It holds a timer, so it is never `Unpin`.
-#[pin_project]
+/// It is never `Unpin`, whether or not it has a timer.
+#[pin_project(!Unpin)]
 pub struct ResponseFuture<F, X, R: Body, E, T> {
     #[pin]
     state: State<F, R, E, T>,
@@ -49,14 +49,9 @@ enum State<F, R: Body, E, T> {
     /// An attempt is under way.
     Attempt(#[pin] F),
     /// Its answer has begun, and what it says is yet to come.
-    Peeking(Option<Begun<R, T>>),
+    Peeking(Option<Box<Begun<R, T>>>),
     /// Another attempt is to come.
-    Waiting {
-        #[pin]
-        sleep: Sleep,
-        /// What is answered if that cannot be made.
-        hand: Option<Box<Hand<R, E>>>,
-    },
+    Waiting(Waiting<R, E>),
     Done,
 }
 
@@ -65,12 +60,6 @@ struct Begun<R: Body, T> {
     body: Kept<R>,
     end: T,
     peek: Peek,
-}
-
-/// An outcome that is not good enough, and better than none.
-struct Hand<R: Body, E> {
-    outcome: Outcome,
-    answer: Result<Answer<R>, E>,
 }
 
 impl<F, X, R: Body, E, T> ResponseFuture<F, X, R, E, T> {
@@ -94,7 +83,7 @@ where
     B::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
 {
-    type Output = Result<Response<ResponseBody<R>>, E>;
+    type Output = Result<Response<ResponseBody<R, C::Eos>>, E>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -103,7 +92,9 @@ where
             && let StateProj::Attempt(future) = this.state.project()
         {
             let answer = ready!(future.poll(cx));
-            return Poll::Ready(answer.map(|response| response.map(ResponseBody::inner)));
+            return Poll::Ready(
+                answer.map(|response| response.map(|body| ResponseBody::new(Source::Inner(body)))),
+            );
         }
         self.poll_attempts(cx)
     }
@@ -123,11 +114,11 @@ where
     fn poll_attempts(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<ResponseBody<R>>, E>> {
+    ) -> Poll<Result<Response<ResponseBody<R, C::Eos>>, E>> {
         let mut this = self.project();
         loop {
             let retrying = this.retrying.as_mut().expect(POLLED_AGAIN);
-            let (finding, answer) = match this.state.as_mut().project() {
+            let (judged, answer) = match this.state.as_mut().project() {
                 StateProj::Attempt(future) => {
                     let answer = ready!(future.poll(cx));
                     // What the attempt holds is given back before anything else is done.
@@ -138,83 +129,102 @@ where
                             match (retrying.judge(&parts), retrying.peek()) {
                                 (Judged::Now(finding), _) if !finding.is_transient() => {
                                     let mut retrying = this.retrying.take().expect(POLLED_AGAIN);
-                                    let body = ResponseBody::inner(body);
-                                    let response = retrying.give(finding.outcome, parts, body);
+                                    let body = Source::Inner(body);
+                                    let response = retrying.give(Judged::Now(finding), parts, body);
                                     return Poll::Ready(Ok(response));
-                                }
-                                (Judged::Now(finding), _) => {
-                                    (finding, Ok(Answer::new(parts, body)))
                                 }
                                 (Judged::AtEnd(end), Some(peek)) => {
                                     let body = Kept::new(body);
-                                    let begun = Begun { parts, body, end, peek };
-                                    this.state.set(State::Peeking(Some(begun)));
-                                    continue;
+                                    match (Begun { parts, body, end, peek }).look(retrying, cx) {
+                                        Ok((judged, answer)) => (judged, Ok(answer)),
+                                        Err(begun) => {
+                                            this.state.set(State::Peeking(Some(begun)));
+                                            return Poll::Pending;
+                                        }
+                                    }
                                 }
-                                (Judged::AtEnd(_), None) => {
-                                    (Finding::BEGUN, Ok(Answer::new(parts, body)))
-                                }
+                                (judged, _) => (judged, Ok(Answer::new(parts, body))),
                             }
                         }
-                        Err(error) => (retrying.judge_error(&error), Err(error)),
+                        Err(error) => (Judged::Now(retrying.judge_error(&error)), Err(error)),
                     }
                 }
                 StateProj::Peeking(begun) => {
-                    let Begun { parts, mut body, end, peek } = begun.take().expect(POLLED_AGAIN);
-                    let finding = match body.poll_first(cx) {
-                        Poll::Pending if peek == Peek::FirstFrame => {
-                            *begun = Some(Begun { parts, body, end, peek });
+                    match begun.take().expect(POLLED_AGAIN).look(retrying, cx) {
+                        Ok((judged, answer)) => (judged, Ok(answer)),
+                        Err(still) => {
+                            *begun = Some(still);
                             return Poll::Pending;
                         }
-                        Poll::Pending | Poll::Ready(First::Data) => Finding::BEGUN,
-                        Poll::Ready(First::End(trailers)) => {
-                            retrying.judge_end(end, End::Complete { trailers })
-                        }
-                        Poll::Ready(First::Failed) => retrying.judge_end(end, End::Failed),
-                    };
-                    (finding, Ok(Answer { parts, body: ResponseBody::kept(body) }))
+                    }
                 }
-                StateProj::Waiting { sleep, hand } => {
-                    ready!(sleep.poll(cx));
+                StateProj::Waiting(waiting) => {
+                    ready!(waiting.poll(cx));
+                    let Hand { finding, answer } = waiting.take().expect(POLLED_AGAIN);
+                    this.state.set(State::Done);
                     match retrying.next(cx) {
                         Ok(request) => {
                             // Before the call: a permit in it must not refuse what comes after it.
-                            *hand = None;
+                            drop(answer);
                             let future = retrying.call(request);
                             this.state.set(State::Attempt(future));
                             continue;
                         }
                         Err(fate) => {
-                            let Hand { outcome, answer } = *hand.take().expect(POLLED_AGAIN);
-                            this.state.set(State::Done);
-                            retrying.give_up(fate, outcome);
-                            return Poll::Ready(give(this.retrying, outcome, answer));
+                            retrying.give_up(fate, finding.outcome);
+                            return Poll::Ready(give(this.retrying, Judged::Now(finding), answer));
                         }
                     }
                 }
                 StateProj::Done => panic!("{POLLED_AGAIN}"),
             };
-            let outcome = finding.outcome;
+            let finding = match judged {
+                Judged::Now(finding) => finding,
+                begun @ Judged::AtEnd(_) => {
+                    this.state.set(State::Done);
+                    return Poll::Ready(give(this.retrying, begun, answer));
+                }
+            };
             let Some(delay) = retrying.again(finding) else {
                 this.state.set(State::Done);
-                return Poll::Ready(give(this.retrying, outcome, answer));
+                return Poll::Ready(give(this.retrying, Judged::Now(finding), answer));
             };
             let answer = answer.map(|answer| answer.read_ahead(cx));
-            let hand = Some(Box::new(Hand { outcome, answer }));
-            this.state.set(State::Waiting { sleep: sleep(delay), hand });
+            let waiting = Waiting::new(delay, Hand { finding, answer });
+            this.state.set(State::Waiting(waiting));
         }
+    }
+}
+
+impl<R: Body<Data = Bytes>, T: ClassifyEnd> Begun<R, T> {
+    /// Looks for the end of the answer, or gives itself back if that is yet to come and is waited for.
+    fn look<S, C, W, B, K>(
+        mut self,
+        retrying: &Retrying<S, C, W, B, K>,
+        cx: &mut Context<'_>,
+    ) -> Result<(Judged<T>, Answer<R>), Box<Self>> {
+        let judged = match self.body.poll_first(cx) {
+            Poll::Pending if self.peek == Peek::FirstFrame => return Err(Box::new(self)),
+            Poll::Pending | Poll::Ready(First::Data) => Judged::AtEnd(self.end),
+            Poll::Ready(First::End(trailers)) => {
+                Judged::Now(retrying.judge_end(self.end, End::Complete { trailers }))
+            }
+            Poll::Ready(First::Failed) => Judged::Now(retrying.judge_end(self.end, End::Failed)),
+        };
+        Ok((judged, Answer::kept(self.parts, self.body)))
     }
 }
 
 const POLLED_AGAIN: &str = "polled after it was ready, or had panicked";
 
-fn give<S, C, W, B, T, R: Body<Data = Bytes>, E>(
+#[allow(clippy::type_complexity, reason = "it is the future's own")]
+fn give<S, C, W, B, T, R: Body<Data = Bytes>, E, Z: ClassifyEnd>(
     retrying: &mut Option<Box<Retrying<S, C, W, B, T>>>,
-    outcome: Outcome,
+    judged: Judged<Z>,
     answer: Result<Answer<R>, E>,
-) -> Result<Response<ResponseBody<R>>, E> {
+) -> Result<Response<ResponseBody<R, Z>>, E> {
     let mut retrying = retrying.take().expect(POLLED_AGAIN);
-    answer.map(|Answer { parts, body }| retrying.give(outcome, parts, body))
+    answer.map(|Answer { parts, body }| retrying.give(judged, parts, body))
 }
 
 impl<F, X, R: Body, E, T> fmt::Debug for ResponseFuture<F, X, R, E, T> {
@@ -222,7 +232,7 @@ impl<F, X, R: Body, E, T> fmt::Debug for ResponseFuture<F, X, R, E, T> {
         let state = match &self.state {
             State::Attempt(_) => "Attempt",
             State::Peeking(_) => "Peeking",
-            State::Waiting { .. } => "Waiting",
+            State::Waiting(_) => "Waiting",
             State::Done => "Done",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()

@@ -23,6 +23,11 @@ impl Methods {
         Ok(Self(Some(names.into())))
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether this path is that of a method that is named, or is of a service that is.
     #[inline]
     pub(crate) fn contains(&self, path: &str) -> bool {

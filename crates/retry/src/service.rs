@@ -59,7 +59,7 @@ where
     B::Error: Into<BoxError>,
     ResBody: Body<Data = Bytes>,
 {
-    type Response = Response<ResponseBody<ResBody>>;
+    type Response = Response<ResponseBody<ResBody, C::Eos>>;
     type Error = S::Error;
     type Future =
         ResponseFuture<S::Future, Retrying<S, C, W, B, C::Call>, ResBody, S::Error, C::Eos>;
@@ -109,25 +109,26 @@ impl<S, C, W> Retry<S, C, W> {
         let common = &self.shared.common;
         let call = self.shared.classifier.request(Head::of(&request));
         let (parts, body) = request.into_parts();
-        let backup = parts.clone();
         let (body, spare) = if body.is_end_stream() {
             (self.carry.pass(body), Spare::Empty)
         } else {
             let (body, backup) = ReplayBody::within(body, common.terms.max_body, &common.allowance);
             (self.carry.carry(RetryBody::replay(body)), Spare::Backup(backup))
         };
-        let future = self.inner.call(Request::from_parts(parts, body));
-        let retrying = Box::new(Retrying::new(
+        let future = self.inner.call(Request::from_parts(parts.clone(), body));
+        // The room first: what is made before it is moved into it.
+        let room = Box::new_uninit();
+        let retrying = Retrying::new(
             // After the call: the instance that was ready is the one that is called.
             self.inner.clone(),
             Arc::clone(&self.shared),
             self.carry.clone(),
             eligible,
-            backup,
+            parts,
             spare,
             call,
-        ));
-        ResponseFuture::retrying(future, retrying)
+        );
+        ResponseFuture::retrying(future, Box::write(room, retrying))
     }
 }
 

@@ -13,9 +13,9 @@
 //! fails once      may not             1 calls, Unavailable: at lunch
 //! does not answer may not             1 calls, DeadlineExceeded: The answer did not come in the time allowed for this request.
 //! does not answer may be called twice 3 calls, DeadlineExceeded: The answer did not come in the time allowed for this request.
-//! fails 9 times   may be called twice 2 calls, Unavailable: What this service depends on is not well at the moment. Please try again later.
+//! fails 9 times   may be called twice 1 calls, Unavailable: What this service depends on is not well at the moment. Please try again later.
 //! is well         may be called twice 0 calls, Unavailable: What this service depends on is not well at the moment. Please try again later.
-//! tried again 6 times, 1 with success
+//! tried again 5 times, 1 with success
 //! circuit Open, refused 2
 //! ```
 #![allow(clippy::print_stdout, reason = "an example")]

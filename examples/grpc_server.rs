@@ -42,17 +42,18 @@ use palisade_testkit::{
 use tokio::{join, net::TcpListener, task::yield_now};
 use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
 
+const TWICE_AN_HOUR: Quota = Quota::per_hour(NonZeroU32::new(2).unwrap());
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let health = Health::new();
     let api_key = HeaderKey::new(HeaderName::from_static("x-api-key"));
-    let twice_an_hour = Quota::per_hour(NonZeroU32::new(2).unwrap());
     let gate = Gate::new();
     let server = Server::builder()
         .layer(HealthLayer::new(&health))
         .layer(TimeoutLayer::server(Duration::from_secs(1)))
         .layer(LimitConcurrencyLayer::new(2))
-        .layer(LimitRateLayer::new(twice_an_hour, api_key).with_missing(Missing::Skip))
+        .layer(LimitRateLayer::new(TWICE_AN_HOUR, api_key).with_missing(Missing::Skip))
         .add_service(EchoServer::new(Echo::new(gate.clone())));
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

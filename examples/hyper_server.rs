@@ -60,17 +60,18 @@ async fn handler(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, In
     Ok(Response::new(Full::from("hello\n")))
 }
 
+const TWICE_AN_HOUR: Quota = Quota::per_hour(NonZeroU32::new(2).unwrap());
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let health = Health::new();
     let api_key = HeaderKey::new(HeaderName::from_static("x-api-key"));
-    let twice_an_hour = Quota::per_hour(NonZeroU32::new(2).unwrap());
     // Made once: the layers have the state, and each connection's clones of the service share it.
     let service = ServiceBuilder::new()
         .layer(HealthLayer::new(&health))
         .layer(TimeoutLayer::server(Duration::from_secs(1)))
         .layer(LimitConcurrencyLayer::new(2))
-        .layer(LimitRateLayer::new(twice_an_hour, api_key).with_missing(Missing::Skip))
+        .layer(LimitRateLayer::new(TWICE_AN_HOUR, api_key).with_missing(Missing::Skip))
         .service(service_fn(handler));
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

@@ -79,8 +79,9 @@ const KEPT: [u64; 3] = [6, 5, 5];
 /// The service's clone is its own affair.
 #[test]
 fn what_may_be_tried_again_allocates_for_the_copy_of_its_head() {
-    // Over gRPC, an answer is read from for its status: into a queue, which has a place, as has the body.
-    for (eligible, peeked) in [(Eligible::IfNotSent, 0), (Eligible::Always, 3)] {
+    // Over gRPC, an answer is waited for, since its end tells the budget how it went, or it is read from for its
+    // status: into a queue, which has a place, as has the body.
+    for (eligible, peeked) in [(Eligible::IfNotSent, 1), (Eligible::Always, 4)] {
         allocates(&RetryLayer::new(always(eligible)), [KEPT[0], KEPT[1], KEPT[2] + peeked]);
         let of_the_connection = || {
             let mut get = Request::new(Empty::new());

@@ -106,6 +106,7 @@ mod classify;
 mod deadline;
 mod details;
 mod grpc;
+mod grpc_timeout;
 mod head;
 mod hint;
 mod id;
@@ -126,6 +127,7 @@ pub use classify::{
 };
 pub use deadline::Deadline;
 pub use grpc::GrpcCode;
+pub use grpc_timeout::GrpcTimeout;
 pub use head::Head;
 pub use hint::RetryHint;
 pub use id::Id;

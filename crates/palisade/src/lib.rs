@@ -89,8 +89,8 @@ pub use palisade_timeout as timeout;
 #[doc(inline)]
 pub use palisade_core::{
     AutoClassifier, Backoff, BodyRule, BoxError, Classify, ClassifyEnd, Deadline, End,
-    GrpcClassifier, GrpcCode, GrpcEnd, Guard, GuardedBody, Head, HttpClassifier, Id, Jitter,
-    Outcome, Protocol, Reason, Rejection, RejectionError, RejectionErrorFuture,
+    GrpcClassifier, GrpcCode, GrpcEnd, GrpcTimeout, Guard, GuardedBody, Head, HttpClassifier, Id,
+    Jitter, Outcome, Protocol, Reason, Rejection, RejectionError, RejectionErrorFuture,
     RejectionErrorLayer, Render, RenderFuture, RenderLayer, RetryHint, Rng, Sent, Unwatched,
     Verdict, WithSent, log,
 };

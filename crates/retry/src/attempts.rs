@@ -9,7 +9,7 @@ use palisade_core::Head;
 /// How many attempts were made.
 ///
 /// It is among the extensions of every attempt but the first, so that layers inside may tell a retry, and
-/// among those of every response that took more than one.
+/// among those of every response that took more than one; of layers within layers the outermost's count.
 ///
 /// ```
 /// use http::Response;
@@ -63,7 +63,7 @@ impl Attempts {
             warn_once();
             return true;
         }
-        let says = |name| head.headers().get(name).is_some_and(|previous| previous != "0");
+        let says = |name| head.headers().get_all(name).iter().any(|previous| previous != "0");
         !head.headers().is_empty() && (says(&PREVIOUS) || stamp.is_some_and(says))
     }
 }

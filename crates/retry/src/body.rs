@@ -6,67 +6,82 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use palisade_core::{ClassifyEnd, End};
 use pin_project::pin_project;
 
-use crate::{Token, kept::Kept};
+use crate::{TransientEnd, kept::Kept, watch::Watch};
 
 /// The body of an answer: the inner service's, of which some may have been read already.
 ///
-/// That of a retry keeps its place among the retries [at once](crate::Budget::max_concurrent) until it is
-/// over or dropped.
+/// That of a gRPC call tells the budget at its end how the call went. That of a retry keeps its place among
+/// the retries [at once](crate::Budget::max_concurrent) until it is over or dropped.
 // The bound stands on the type since a body that was read from may hold its error.
 #[pin_project]
-pub struct ResponseBody<B: Body> {
+pub struct ResponseBody<B: Body, T = TransientEnd> {
     #[pin]
     source: Source<B>,
-    retry: Option<Box<Token>>,
+    watch: Option<Box<Watch<T>>>,
 }
 
+/// Where its frames come from.
 #[pin_project(project = SourceProj)]
-enum Source<B: Body> {
+pub(crate) enum Source<B: Body> {
     Inner(#[pin] B),
     Kept(Box<Kept<B>>),
 }
 
-impl<B: Body> ResponseBody<B> {
+impl<B: Body, T> ResponseBody<B, T> {
     #[inline]
-    pub(crate) fn inner(body: B) -> Self {
-        Self { source: Source::Inner(body), retry: None }
-    }
-
-    pub(crate) fn kept(kept: Kept<B>) -> Self {
-        Self { source: Source::Kept(Box::new(kept)), retry: None }
+    pub(crate) fn new(source: Source<B>) -> Self {
+        Self { source, watch: None }
     }
 }
 
-impl<B: Body<Data = Bytes>> ResponseBody<B> {
+impl<B: Body<Data = Bytes>, T: ClassifyEnd> ResponseBody<B, T> {
+    /// One whose end somebody waits for.
+    pub(crate) fn watched(source: Source<B>, watch: Watch<T>) -> Self {
+        if source.is_end_stream() {
+            watch.ended(End::Complete { trailers: None });
+            Self::new(source)
+        } else {
+            Self { source, watch: Some(Box::new(watch)) }
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Source<B> {
     /// The same body, which can be read from and moved on.
     pub(crate) fn into_kept(self) -> Kept<B> {
-        match self.source {
-            Source::Inner(body) => Kept::new(body),
-            Source::Kept(kept) => *kept,
+        match self {
+            Self::Inner(body) => Kept::new(body),
+            Self::Kept(kept) => *kept,
         }
     }
 
-    /// One that has a place among the retries.
-    pub(crate) fn of_a_retry(mut self, retry: Option<Token>) -> Self {
-        if let Some(token) = retry
-            && !self.is_end_stream()
-        {
-            self.retry = Some(Box::new(token));
+    /// Reads of one that is kept as much as is small and there at once.
+    pub(crate) fn read_ahead(&mut self, cx: &mut Context<'_>) {
+        if let Self::Kept(kept) = self {
+            kept.read_ahead(cx);
         }
-        self
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Inner(inner) => inner.is_end_stream(),
+            Self::Kept(kept) => kept.is_end_stream(),
+        }
     }
 }
 
 /// As some layers further out need it: a body of their own making.
-impl<B: Body + Default> Default for ResponseBody<B> {
+impl<B: Body + Default, T> Default for ResponseBody<B, T> {
     fn default() -> Self {
-        Self::inner(B::default())
+        Self::new(Source::Inner(B::default()))
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
+impl<B: Body<Data = Bytes>, T: ClassifyEnd> Body for ResponseBody<B, T> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -80,13 +95,20 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
             SourceProj::Inner(inner) => ready!(inner.poll_frame(cx)),
             SourceProj::Kept(kept) => ready!(kept.poll_frame(cx)),
         };
-        if this.retry.is_some() {
-            let over = match &frame {
-                None | Some(Err(_)) => true,
-                Some(Ok(frame)) => frame.is_trailers() || this.source.is_end_stream(),
+        if this.watch.is_some() {
+            let end = match &frame {
+                None => Some(End::Complete { trailers: None }),
+                Some(Err(_)) => Some(End::Failed),
+                Some(Ok(frame)) => match frame.trailers_ref() {
+                    None if this.source.is_end_stream() => Some(End::Complete { trailers: None }),
+                    None => None,
+                    trailers => Some(End::Complete { trailers }),
+                },
             };
-            if over {
-                *this.retry = None;
+            if let Some(end) = end
+                && let Some(watch) = this.watch.take()
+            {
+                watch.ended(end);
             }
         }
         Poll::Ready(frame)
@@ -106,17 +128,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes>> Source<B> {
-    #[inline]
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Inner(inner) => inner.is_end_stream(),
-            Self::Kept(kept) => kept.is_end_stream(),
-        }
-    }
-}
-
-impl<B: Body + fmt::Debug> fmt::Debug for ResponseBody<B> {
+impl<B: Body + fmt::Debug, T> fmt::Debug for ResponseBody<B, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("ResponseBody");
         match &self.source {

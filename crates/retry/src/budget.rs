@@ -60,20 +60,20 @@ mod token;
 /// | [`throttle`](Self::throttle) | brings a share of a token | takes a token | needs more than half of all tokens, and takes none |
 /// | [`unlimited`](Self::unlimited) | | | |
 ///
-/// The default is `ratio(0.1).floor(3).burst(10)`. A tenth is the retry budget of a client in chapter 21 of
-/// "Site Reliability Engineering" (B. Beyer et al., O'Reilly 2016): where everything fails, three attempts
-/// for each request are three times the load, and with it 1.1 times. It is also the ratio in gRFC A6's
-/// example, as is the ten that can be saved up. The floor is for a client that calls rarely, of which a
-/// tenth is nothing; finagle and tower have one too, of 10 a second by default beside a share of a fifth.
+/// The default is `ratio(0.1).burst(10)`. A tenth is the retry budget of a client in chapter 21 of "Site
+/// Reliability Engineering" (B. Beyer et al., O'Reilly 2016): where everything fails, three attempts for each
+/// request are three times the load, and with it 1.1 times. It is also the ratio in gRFC A6's example, as is the
+/// ten that can be saved up.
 ///
-/// Unlike theirs it ends when so many retries were in vain as can be saved up, and begins again with the
-/// next success. It is each client's own: of a hundred clients three a second are three hundred, which
-/// may be all that an overloaded service has left to recover with, and it would not.
+/// There is no floor by default, as finagle and tower have it, of 10 retries a second whatever becomes of them.
+/// It is each client's own: of a hundred clients even three a second are three hundred, which may be all
+/// that an overloaded service has left to recover with, and then it does not. The first attempts find out
+/// by themselves when all is well again. Where clients are few and call rarely, give them one.
 ///
 /// # Cost
 ///
-/// A success looks at no clock. While all tokens are there, which is while all is well, it is two loads of
-/// one cache line and writes nothing, so threads do not slow one another down.
+/// A success looks at no clock. While all tokens are there, which is while all is well, it is one load and
+/// writes nothing, so threads do not slow one another down.
 ///
 /// # Exactness
 ///
@@ -84,8 +84,8 @@ mod token;
 pub struct Budget(Arc<Bucket>);
 
 impl Budget {
-    /// Retries are at most this share of the successes, exact to a billionth, beside a [floor](Self::floor)
-    /// of 3 a second and a [burst](Self::burst) of 10.
+    /// Retries are at most this share of the successes, exact to a billionth, beside a
+    /// [burst](Self::burst) of 10.
     ///
     /// # Panics
     ///
@@ -95,8 +95,7 @@ impl Budget {
         Self::try_ratio(share).unwrap_or_else(|invalid| panic!("{invalid}"))
     }
 
-    /// Retries are at most this share of the successes, beside a [floor](Self::floor) of 3 a second and a
-    /// [burst](Self::burst) of 10.
+    /// Retries are at most this share of the successes, beside a [burst](Self::burst) of 10.
     ///
     /// # Errors
     ///
@@ -141,8 +140,8 @@ impl Budget {
 
     /// So many tokens a second flow in by themselves, for a client that calls rarely. 0 is none.
     ///
-    /// Of a ratio 3 by default, of a throttle none, by gRFC A6. None flow in once as many retries as
-    /// [can be saved up](Self::burst) have begun since the last success.
+    /// By default there is none, [for a reason](Self#the-rules): what all clients of a service have together
+    /// should be well below what that has to spare under its usual load.
     ///
     /// Returns another budget, full and with counts at zero, and leaves clones of this one as they are: to
     /// be called before it is shared.
@@ -248,7 +247,7 @@ impl Budget {
     }
 }
 
-/// A tenth of the successes, 3 a second, and at most 10 at once after a while without any.
+/// A tenth of the successes, and at most 10 at once after a while without any.
 impl Default for Budget {
     fn default() -> Self {
         Self::ratio(0.1)

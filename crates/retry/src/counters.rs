@@ -13,6 +13,10 @@ pub(crate) enum Fate {
     Retried,
     /// What was answered at last was a success.
     Recovered,
+    /// It may have been done, and may not be done twice.
+    NotEligible,
+    /// Its answer had begun before it was known to be one.
+    Begun,
     /// There had been as many as there may be.
     Exhausted,
     /// The budget said no.

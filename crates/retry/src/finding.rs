@@ -12,10 +12,6 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// Of an answer that goes on: whoever has begun to answer is there, and what was begun is not tried
-    /// again.
-    pub(crate) const BEGUN: Self = Self { outcome: Outcome::Success, hint: None };
-
     /// `headers` are the trailers where those decided.
     #[inline]
     pub(crate) fn new(outcome: Outcome, headers: &HeaderMap, protocol: Protocol) -> Self {

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, response::Parts};
 use http_body::Body;
-use palisade_core::{BoxError, Classify, End, Outcome};
+use palisade_core::{BoxError, Classify, ClassifyEnd, End};
 use pin_project::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
@@ -18,6 +18,7 @@ use tower_service::Service;
 use crate::{
     Carry, Peek, ResponseBody,
     answer::Answer,
+    body::Source,
     finding::Finding,
     kept::{First, Kept},
     retrying::{Judged, Retrying},
@@ -69,7 +70,7 @@ struct Begun<R: Body, T> {
 
 /// An outcome that is not good enough, and better than none.
 struct Hand<R: Body, E> {
-    outcome: Outcome,
+    finding: Finding,
     answer: Result<Answer<R>, E>,
 }
 
@@ -94,7 +95,7 @@ where
     B::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
 {
-    type Output = Result<Response<ResponseBody<R>>, E>;
+    type Output = Result<Response<ResponseBody<R, C::Eos>>, E>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -103,7 +104,9 @@ where
             && let StateProj::Attempt(future) = this.state.project()
         {
             let answer = ready!(future.poll(cx));
-            return Poll::Ready(answer.map(|response| response.map(ResponseBody::inner)));
+            return Poll::Ready(
+                answer.map(|response| response.map(|body| ResponseBody::new(Source::Inner(body)))),
+            );
         }
         self.poll_attempts(cx)
     }
@@ -123,11 +126,11 @@ where
     fn poll_attempts(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<ResponseBody<R>>, E>> {
+    ) -> Poll<Result<Response<ResponseBody<R, C::Eos>>, E>> {
         let mut this = self.project();
         loop {
             let retrying = this.retrying.as_mut().expect(POLLED_AGAIN);
-            let (finding, answer) = match this.state.as_mut().project() {
+            let (judged, answer) = match this.state.as_mut().project() {
                 StateProj::Attempt(future) => {
                     let answer = ready!(future.poll(cx));
                     // What the attempt holds is given back before anything else is done.
@@ -138,12 +141,9 @@ where
                             match (retrying.judge(&parts), retrying.peek()) {
                                 (Judged::Now(finding), _) if !finding.is_transient() => {
                                     let mut retrying = this.retrying.take().expect(POLLED_AGAIN);
-                                    let body = ResponseBody::inner(body);
-                                    let response = retrying.give(finding.outcome, parts, body);
+                                    let body = Source::Inner(body);
+                                    let response = retrying.give(Judged::Now(finding), parts, body);
                                     return Poll::Ready(Ok(response));
-                                }
-                                (Judged::Now(finding), _) => {
-                                    (finding, Ok(Answer::new(parts, body)))
                                 }
                                 (Judged::AtEnd(end), Some(peek)) => {
                                     let body = Kept::new(body);
@@ -151,56 +151,68 @@ where
                                     this.state.set(State::Peeking(Some(begun)));
                                     continue;
                                 }
-                                (Judged::AtEnd(_), None) => {
-                                    (Finding::BEGUN, Ok(Answer::new(parts, body)))
-                                }
+                                (judged, _) => (judged, Ok(Answer::new(parts, body))),
                             }
                         }
-                        Err(error) => (retrying.judge_error(&error), Err(error)),
+                        Err(error) => (Judged::Now(retrying.judge_error(&error)), Err(error)),
                     }
                 }
                 StateProj::Peeking(begun) => {
                     let Begun { parts, mut body, end, peek } = begun.take().expect(POLLED_AGAIN);
-                    let finding = match body.poll_first(cx) {
+                    let judged = match body.poll_first(cx) {
                         Poll::Pending if peek == Peek::FirstFrame => {
                             *begun = Some(Begun { parts, body, end, peek });
                             return Poll::Pending;
                         }
-                        Poll::Pending | Poll::Ready(First::Data) => Finding::BEGUN,
+                        Poll::Pending | Poll::Ready(First::Data) => Judged::AtEnd(end),
                         Poll::Ready(First::End(trailers)) => {
-                            retrying.judge_end(end, End::Complete { trailers })
+                            Judged::Now(retrying.judge_end(end, End::Complete { trailers }))
                         }
-                        Poll::Ready(First::Failed) => retrying.judge_end(end, End::Failed),
+                        Poll::Ready(First::Failed) => {
+                            Judged::Now(retrying.judge_end(end, End::Failed))
+                        }
                     };
-                    (finding, Ok(Answer { parts, body: ResponseBody::kept(body) }))
+                    (judged, Ok(Answer::kept(parts, body)))
                 }
                 StateProj::Waiting { sleep, hand } => {
-                    ready!(sleep.poll(cx));
+                    if sleep.poll(cx).is_pending() {
+                        if let Some(Ok(answer)) = hand.as_mut().map(|hand| &mut hand.answer) {
+                            // What has come meanwhile need not be held until the end of the wait.
+                            answer.body.read_ahead(cx);
+                        }
+                        return Poll::Pending;
+                    }
+                    let Hand { finding, answer } = *hand.take().expect(POLLED_AGAIN);
+                    this.state.set(State::Done);
                     match retrying.next(cx) {
                         Ok(request) => {
                             // Before the call: a permit in it must not refuse what comes after it.
-                            *hand = None;
+                            drop(answer);
                             let future = retrying.call(request);
                             this.state.set(State::Attempt(future));
                             continue;
                         }
                         Err(fate) => {
-                            let Hand { outcome, answer } = *hand.take().expect(POLLED_AGAIN);
-                            this.state.set(State::Done);
-                            retrying.give_up(fate, outcome);
-                            return Poll::Ready(give(this.retrying, outcome, answer));
+                            retrying.give_up(fate, finding.outcome);
+                            return Poll::Ready(give(this.retrying, Judged::Now(finding), answer));
                         }
                     }
                 }
                 StateProj::Done => panic!("{POLLED_AGAIN}"),
             };
-            let outcome = finding.outcome;
+            let finding = match judged {
+                Judged::Now(finding) => finding,
+                begun @ Judged::AtEnd(_) => {
+                    this.state.set(State::Done);
+                    return Poll::Ready(give(this.retrying, begun, answer));
+                }
+            };
             let Some(delay) = retrying.again(finding) else {
                 this.state.set(State::Done);
-                return Poll::Ready(give(this.retrying, outcome, answer));
+                return Poll::Ready(give(this.retrying, Judged::Now(finding), answer));
             };
             let answer = answer.map(|answer| answer.read_ahead(cx));
-            let hand = Some(Box::new(Hand { outcome, answer }));
+            let hand = Some(Box::new(Hand { finding, answer }));
             this.state.set(State::Waiting { sleep: sleep(delay), hand });
         }
     }
@@ -208,13 +220,14 @@ where
 
 const POLLED_AGAIN: &str = "polled after it was ready, or had panicked";
 
-fn give<S, C, W, B, T, R: Body<Data = Bytes>, E>(
+#[allow(clippy::type_complexity, reason = "it is the future's own")]
+fn give<S, C, W, B, T, R: Body<Data = Bytes>, E, Z: ClassifyEnd>(
     retrying: &mut Option<Box<Retrying<S, C, W, B, T>>>,
-    outcome: Outcome,
+    judged: Judged<Z>,
     answer: Result<Answer<R>, E>,
-) -> Result<Response<ResponseBody<R>>, E> {
+) -> Result<Response<ResponseBody<R, Z>>, E> {
     let mut retrying = retrying.take().expect(POLLED_AGAIN);
-    answer.map(|Answer { parts, body }| retrying.give(outcome, parts, body))
+    answer.map(|Answer { parts, body }| retrying.give(judged, parts, body))
 }
 
 impl<F, X, R: Body, E, T> fmt::Debug for ResponseFuture<F, X, R, E, T> {

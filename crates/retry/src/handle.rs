@@ -21,6 +21,19 @@ impl Retries {
         self.0.counters.of(Fate::Recovered)
     }
 
+    /// How many failures were final since the request may have been done, and [may not](crate::Eligible) be
+    /// done twice.
+    #[must_use]
+    pub fn not_eligible(&self) -> u64 {
+        self.0.counters.of(Fate::NotEligible)
+    }
+
+    /// How many failures were final since the answer had begun when its gRPC status said so.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.0.counters.of(Fate::Begun)
+    }
+
     /// How many failures were final since there had been as many attempts as there may be.
     #[must_use]
     pub fn exhausted(&self) -> u64 {
@@ -53,7 +66,8 @@ impl Retries {
         self.0.counters.of(Fate::NoBody)
     }
 
-    /// How many bytes of request bodies are kept at this moment.
+    /// How many bytes are taken by request bodies that are kept at this moment, with 128 for each of their
+    /// frames.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.0.allowance.in_use()
@@ -69,7 +83,15 @@ impl Retries {
 impl fmt::Debug for Retries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retries")
-            .field("counters", &self.0.counters)
+            .field("retried", &self.retried())
+            .field("recovered", &self.recovered())
+            .field("not_eligible", &self.not_eligible())
+            .field("begun", &self.begun())
+            .field("exhausted", &self.exhausted())
+            .field("refused", &self.refused())
+            .field("too_late", &self.too_late())
+            .field("not_ready", &self.not_ready())
+            .field("no_body", &self.no_body())
             .field("buffered", &self.buffered())
             .field("budget", self.budget())
             .finish()

@@ -42,10 +42,20 @@ impl<B: Body<Data = Bytes>> Kept<B> {
         Self { read: VecDeque::new(), rest: Some(Box::pin(body)), announced }
     }
 
-    /// Reads what comes first.
+    /// Reads what comes first, and is not empty.
     pub(crate) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<First<'_>> {
-        ready!(self.poll_read(cx));
+        let is_empty = |read: &Result<Frame<Bytes>, _>| {
+            read.as_ref().is_ok_and(|frame| frame.data_ref().is_some_and(Bytes::is_empty))
+        };
+        for _ in 0..FEW {
+            ready!(self.poll_read(cx));
+            if !self.read.back().is_some_and(is_empty) {
+                break;
+            }
+            self.read.pop_back();
+        }
         Poll::Ready(match self.read.back() {
+            None if self.rest.is_some() => First::Data,
             None => First::End(None),
             Some(Err(_)) => First::Failed,
             Some(Ok(frame)) => {

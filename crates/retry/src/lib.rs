@@ -36,9 +36,10 @@
 //! facade, or of `palisade-core`.
 //!
 //! There are [three attempts](RetryPolicy::max_attempts) at most, [waits](RetryPolicy::backoff) of up to 50 ms
-//! and then twice as much (100 ms over gRPC), never less than the service asked for, and
-//! [none](RetryPolicy::honor_retry_after) if that is over five seconds or its pushback says never. Nobody
-//! waits for an attempt that would begin too late for the request's [`Deadline`].
+//! and then twice as much (100 ms over gRPC), never less than the service asked for and up to half as long
+//! again, and [none](RetryPolicy::honor_retry_after) if it asked for more than five seconds or its pushback says
+//! never. Nobody waits for an attempt that would begin too late for the request's [`Deadline`], or for what its
+//! `grpc-timeout` says, which each attempt is told what is left of.
 //!
 //! # Bodies
 //!
@@ -54,9 +55,9 @@
 //! # What it costs
 //!
 //! A request that is never tried again: to be looked at, and its answer is moved once; no allocation. All
-//! others: a copy of their head, a box for it, a clone of the inner service, and two allocations for a body that
-//! is not empty; three for a gRPC answer whose status is looked for behind its head. While all is well the
-//! budget is two loads.
+//! others: a copy of their head, a box for it, a clone of the inner service, and two allocations and more for
+//! a body that is not empty; one for a gRPC answer whose status is to come, or three where that is looked for
+//! behind its head. While all is well the budget is one load.
 //!
 //! # Where it stands
 //!
@@ -77,6 +78,14 @@
 //!   by mistake the inner one tries first attempts only, which makes five calls of three times three.
 //! * A gRPC status that comes after the first message is not seen: what was answered in part is final. See
 //!   [`Peek`] for one that comes late.
+//! * Every answer that is final earns its share of a retry, a 404 as well: it shows that somebody is there. A
+//!   gRPC call does when its body is over. What is never tried again, or too large, tells the budget nothing.
+//! * A refusal of ours inside is known by its extension, which travels with the response. A service in the same
+//!   process that hands on another's answer should take [`Rejection`](palisade_core::Rejection) out of it, or its
+//!   request may be sent again though it did its part. A
+//!   [`RejectionErrorLayer`](palisade_core::RejectionErrorLayer) belongs outside: of an error, when to come
+//!   again is not known.
+//! * Clones of the extensions of a request that may be tried again are kept until it is answered.
 //! * The layer needs `S: Clone`, as tower's does: the clone is asked for readiness, and called.
 //!
 //! # Example
@@ -161,6 +170,7 @@ mod state;
 mod sync;
 mod told;
 mod transient;
+mod watch;
 
 pub use attempts::Attempts;
 pub use body::ResponseBody;

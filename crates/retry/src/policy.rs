@@ -132,8 +132,8 @@ impl<C> RetryPolicy<C> {
         self.with(|terms| terms.max_body = bytes)
     }
 
-    /// How many bytes of bodies are kept for all requests of the layer together; 16 MiB unless set, which
-    /// is 256 of the largest. A request that would need more is sent once.
+    /// How many bytes of bodies are kept for all requests of the layer together, with 128 for each frame; 16 MiB
+    /// unless set, which is some 250 of the largest. A request that would need more is sent once.
     #[must_use]
     pub fn max_buffered(self, bytes: usize) -> Self {
         self.with(|terms| terms.max_buffered = bytes)
@@ -184,7 +184,7 @@ impl<C> RetryPolicy<C> {
     ///
     /// A [`Failure`](palisade_core::Outcome::Failure) or a throttled request is tried again if it may be
     /// done twice, what was [not sent](palisade_core::Outcome::NotSent) in any case; a success and what is
-    /// ignored are final. It is not asked about refusals by layers of ours inside.
+    /// ignored are final. It is not asked about refusals by layers of ours inside, unless they were made errors.
     #[must_use]
     pub fn classify<T>(self, classifier: T) -> RetryPolicy<T> {
         RetryPolicy { terms: self.terms, classifier }

@@ -9,16 +9,18 @@ use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE, request, response};
 use http_body::Body;
 use palisade_core::{
-    BoxError, Classify, ClassifyEnd, Deadline, End, Head, Outcome, Protocol, Verdict,
+    BoxError, Classify, ClassifyEnd, Deadline, End, GrpcTimeout, Head, Outcome, Protocol, Verdict,
 };
 use tower_service::Service;
 
 use crate::{
     Attempts, Backup, Carry, Eligible, Peek, ResponseBody, RetryBody, Token,
+    body::Source,
     counters::Fate,
     finding::Finding,
     state::{Again, Failed, Shared},
     told,
+    watch::{Late, Watch},
 };
 
 /// What is kept of a request so that it can be sent again.
@@ -29,6 +31,10 @@ pub struct Retrying<S, C, W, B, T> {
     eligible: Eligible,
     parts: request::Parts,
     body: Spare<B>,
+    /// By when all attempts together must be answered.
+    deadline: Option<Deadline>,
+    /// Whether a header tells the service of it.
+    is_told: bool,
     /// The attempt that is under way, or was the last; the first is 1.
     attempt: u32,
     /// What the classifier keeps of it.
@@ -61,8 +67,24 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
         body: Spare<B>,
         call: T,
     ) -> Self {
-        let call = Some(call);
-        Self { service, shared, carry, eligible, parts, body, attempt: 1, call, token: None }
+        let mut deadline = parts.extensions.get::<Deadline>().copied();
+        let told = GrpcTimeout::of(&parts.headers).and_then(|left| now().checked_add(left));
+        if let Some(told) = told.map(Deadline::at) {
+            deadline = Some(deadline.map_or(told, |deadline| deadline.sooner(told)));
+        }
+        Self {
+            service,
+            shared,
+            carry,
+            eligible,
+            parts,
+            body,
+            deadline,
+            is_told: told.is_some(),
+            attempt: 1,
+            call: Some(call),
+            token: None,
+        }
     }
 
     /// Judges the head of an answer.
@@ -123,6 +145,7 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
         let common = &self.shared.common;
         common.terms.budget.failed();
         if outcome != Outcome::NotSent && self.eligible != Eligible::Always {
+            self.give_up(Fate::NotEligible, outcome);
             return None;
         }
         // Its place among the retries is the next one's.
@@ -130,8 +153,7 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
         let again = if self.body.is_lost() {
             Err(Fate::NoBody)
         } else {
-            let deadline = self.parts.extensions.get::<Deadline>().copied();
-            common.again(&Failed { attempt: self.attempt, hint, deadline }, now())
+            common.again(&Failed { attempt: self.attempt, hint, deadline: self.deadline }, now())
         };
         match again {
             Ok(Again { delay, token }) => {
@@ -154,6 +176,10 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
+        let left = self.deadline.map(|deadline| deadline.remaining(now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Fate::TooLate);
+        }
         let body = self.body.next().ok_or(Fate::NoBody)?;
         if !matches!(self.service.poll_ready(cx), Poll::Ready(Ok(()))) {
             return Err(Fate::NotReady);
@@ -162,6 +188,11 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
         let terms = &self.shared.common.terms;
         let name = Attempts::header(self.protocol().is_grpc(), terms.stamp.as_ref());
         Attempts::stamp(self.attempt + 1, &mut parts.headers, &mut parts.extensions, name);
+        if self.is_told
+            && let Some(left) = left
+        {
+            GrpcTimeout::insert(left, &mut parts.headers);
+        }
         Ok(Request::from_parts(parts, self.carry.carry(body)))
     }
 
@@ -182,30 +213,50 @@ impl<S, C, W, B, T> Retrying<S, C, W, B, T> {
     }
 
     /// The last attempt has failed, for want of another.
-    pub(crate) fn give_up(&self, fate: Fate, outcome: Outcome) {
-        self.shared.common.counters.count(fate);
-        told::final_failure(self.attempt, outcome, fate);
+    pub(crate) fn give_up(&mut self, fate: Fate, outcome: Outcome) {
+        // What the budget gave for an attempt that is not made goes back.
+        self.token = None;
+        self.shared.common.give_up(fate, self.attempt, outcome);
     }
 
     /// This is the answer.
-    pub(crate) fn give<R>(
+    pub(crate) fn give<R, Z>(
         &mut self,
-        outcome: Outcome,
+        judged: Judged<Z>,
         mut parts: response::Parts,
-        body: ResponseBody<R>,
-    ) -> Response<ResponseBody<R>>
+        body: Source<R>,
+    ) -> Response<ResponseBody<R, Z>>
     where
         R: Body<Data = Bytes>,
+        Z: ClassifyEnd,
     {
-        let common = &self.shared.common;
-        if outcome == Outcome::Success {
-            common.terms.budget.succeeded();
-            if self.attempt > 1 {
-                common.counters.count(Fate::Recovered);
-            }
-        }
         Attempts::mark(self.attempt, &mut parts.extensions);
-        Response::from_parts(parts, body.of_a_retry(self.token.take()))
+        let token = self.token.take();
+        let common = &self.shared.common;
+        let end = match judged {
+            Judged::Now(finding) => {
+                if !finding.is_transient() {
+                    common.answered(finding.outcome, self.attempt > 1);
+                }
+                None
+            }
+            Judged::AtEnd(end) => {
+                let fate = if self.eligible != Eligible::Always {
+                    Fate::NotEligible
+                } else if self.attempt >= common.terms.max_attempts {
+                    Fate::Exhausted
+                } else {
+                    Fate::Begun
+                };
+                Some(Late { end, common: Arc::clone(common), attempt: self.attempt, fate })
+            }
+        };
+        let body = if end.is_none() && token.is_none() {
+            ResponseBody::new(body)
+        } else {
+            ResponseBody::watched(body, Watch { _place: token, end })
+        };
+        Response::from_parts(parts, body)
     }
 
     fn protocol(&self) -> Protocol {

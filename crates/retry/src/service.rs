@@ -59,7 +59,7 @@ where
     B::Error: Into<BoxError>,
     ResBody: Body<Data = Bytes>,
 {
-    type Response = Response<ResponseBody<ResBody>>;
+    type Response = Response<ResponseBody<ResBody, C::Eos>>;
     type Error = S::Error;
     type Future =
         ResponseFuture<S::Future, Retrying<S, C, W, B, C::Call>, ResBody, S::Error, C::Eos>;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use palisade_core::{Backoff, Deadline, Jitter, RetryHint, Rng};
+use palisade_core::{Backoff, Deadline, Jitter, Outcome, RetryHint, Rng};
 
 use crate::{
     RetryPolicy, Token,
@@ -89,6 +89,20 @@ impl Common {
             return Err(Fate::Refused);
         };
         Ok(Again { delay, token })
+    }
+
+    /// A failure is final.
+    pub(crate) fn give_up(&self, fate: Fate, attempt: u32, outcome: Outcome) {
+        self.counters.count(fate);
+        told::final_failure(attempt, outcome, fate);
+    }
+
+    /// An answer is final that is no failure: whoever gave it is there.
+    pub(crate) fn answered(&self, outcome: Outcome, is_retry: bool) {
+        self.terms.budget.succeeded();
+        if is_retry && outcome == Outcome::Success {
+            self.counters.count(Fate::Recovered);
+        }
     }
 
     /// Never sooner than was asked for, and after that not as soon as others who were asked the same.

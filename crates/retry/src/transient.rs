@@ -15,7 +15,7 @@ use crate::finding::Finding;
 /// | HTTP 502, 503, 504 | [`Failure`](Outcome::Failure) |
 /// | HTTP 429 | [`Throttled`](Outcome::Throttled) |
 /// | gRPC `UNAVAILABLE`, also where it stands for a proxy's [429, 502, 503 or 504](GrpcCode::from_answer) | `Failure` |
-/// | gRPC `RESOURCE_EXHAUSTED` with a time in `grpc-retry-pushback-ms` | `Throttled` |
+/// | gRPC `RESOURCE_EXHAUSTED` with a time in `grpc-retry-pushback-ms` | `Throttled`; a `Failure` if that says never |
 /// | an error | as [`Outcome::of_error`] says |
 /// | HTTP 1xx, 2xx, 3xx; gRPC `OK` | [`Success`](Outcome::Success) |
 /// | all else | [`Ignored`](Outcome::Ignored): it is final |
@@ -94,9 +94,10 @@ fn of_code(code: GrpcCode, headers: &HeaderMap) -> Outcome {
         GrpcCode::Ok => Outcome::Success,
         GrpcCode::Unavailable => Outcome::Failure,
         GrpcCode::ResourceExhausted => {
-            let hint = RetryHint::of(headers, Protocol::Grpc, SystemTime::now());
-            match hint.and_then(RetryHint::delay) {
-                Some(after) => Outcome::Throttled { retry_after: Some(after) },
+            match RetryHint::of(headers, Protocol::Grpc, SystemTime::now()) {
+                Some(RetryHint::After(after)) => Outcome::Throttled { retry_after: Some(after) },
+                // A failure that is not to be repeated, and in gRFC A6's throttle counts as one.
+                Some(RetryHint::Never) => Outcome::Failure,
                 None => Outcome::Ignored,
             }
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant as Moment};
 
 use http::{Extensions, HeaderMap, HeaderValue, Request};
-use palisade_core::{Deadline, Head, Protocol};
+use palisade_core::{Deadline, GrpcTimeout, Head, Protocol};
 use tokio::time::Instant;
 
 use crate::{
@@ -172,7 +172,7 @@ fn own(head: Head<'_>, settings: &Settings) -> (Nanos, Nanos) {
 fn asked(head: Head<'_>, glance: &Glance<'_>, settings: &Settings) -> Asked {
     let grpc = glance.grpc_timeout.and_then(|value| {
         let accepted = "1 to 8 digits and one of H, M, S, m, u, n";
-        wire::parse_grpc(value).or_else(|| invalid("grpc-timeout", value, accepted))
+        GrpcTimeout::read(value).or_else(|| invalid("grpc-timeout", value, accepted))
     });
     let header = settings.header.as_ref().and_then(|TimeHeader { name, trusted }| {
         let value = head.headers().get(name).filter(|_| trusted(head))?;
@@ -199,14 +199,14 @@ fn invalid(header: &str, value: &HeaderValue, accepted: &str) -> Option<Duration
 
 /// Writes how much time there is over whatever the headers say.
 fn tell(headers: &mut HeaderMap, left: Option<Duration>, settings: &Settings, protocol: Protocol) {
-    headers.remove(&wire::GRPC_TIMEOUT);
+    headers.remove(GrpcTimeout::NAME);
     let header = settings.header.as_ref().map(|header| &header.name);
     if let Some(name) = header {
         headers.remove(name);
     }
     let Some(left) = left else { return };
     if protocol.is_grpc() {
-        headers.insert(&wire::GRPC_TIMEOUT, wire::format_grpc(left));
+        GrpcTimeout::insert(left, headers);
     } else if let Some(name) = header {
         headers.insert(name, wire::format_time(left));
     }

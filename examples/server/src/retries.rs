@@ -15,7 +15,9 @@ struct Retries {
 struct Standing {
     retried: u64,
     recovered: u64,
-    /// Why there was no other attempt, as the next four.
+    /// Why there was no other attempt, as the next six.
+    not_eligible: u64,
+    begun: u64,
     exhausted: u64,
     refused: u64,
     too_late: u64,
@@ -42,6 +44,8 @@ impl Standing {
         Self {
             retried: retries.retried(),
             recovered: retries.recovered(),
+            not_eligible: retries.not_eligible(),
+            begun: retries.begun(),
             exhausted: retries.exhausted(),
             refused: retries.refused(),
             too_late: retries.too_late(),

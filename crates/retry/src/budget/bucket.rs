@@ -21,15 +21,13 @@ use std::{
 
 use palisade_core::log::RefusalLog;
 
-use super::rule::{Rule, TOKEN};
+use super::rule::Rule;
 use crate::sync::{AtomicU32, AtomicU64};
 
 #[derive(Debug)]
 pub(super) struct Bucket {
     /// Read by each success, with the rule beside it.
     balance: AtomicU64,
-    /// Retries since the last success.
-    barren: AtomicU64,
     pub(super) rule: Rule,
     pub(super) retries: Retries,
 }
@@ -56,7 +54,6 @@ impl Bucket {
     pub(super) fn full(rule: Rule) -> Self {
         Self {
             balance: AtomicU64::new(rule.most),
-            barren: AtomicU64::new(0),
             rule,
             retries: Retries {
                 taken: AtomicU64::new(0),
@@ -76,22 +73,10 @@ impl Bucket {
 
     #[inline]
     pub(super) fn succeeded(&self) {
-        // While all is well both are only read.
+        // While all is well it is only read.
         if self.balance() < self.rule.most {
             self.add(self.rule.deposit);
         }
-        if self.barren.load(Relaxed) != 0 {
-            self.barren.store(0, Relaxed);
-        }
-    }
-
-    pub(super) fn spend(&self) {
-        self.barren.fetch_add(1, Relaxed);
-    }
-
-    /// Whether retries have been in vain for so long that time alone brings no more of them.
-    fn is_barren(&self) -> bool {
-        self.barren.load(Relaxed).saturating_mul(TOKEN) >= self.rule.most
     }
 
     pub(super) fn add(&self, amount: u64) {
@@ -126,13 +111,12 @@ impl Bucket {
         }
     }
 
-    /// Adds what has flowed in by itself. What would have while nothing succeeds is lost.
+    /// Adds what has flowed in by itself.
     pub(super) fn refill(&self, now: Instant) {
         let now = self.retries.nanos(now);
         let mut seen = self.retries.added.load(Relaxed);
         while seen < now {
             match self.retries.added.compare_exchange_weak(seen, now, Relaxed, Relaxed) {
-                Ok(_) if self.is_barren() => return,
                 Ok(_) => return self.add((now - seen).saturating_mul(self.rule.floor.into())),
                 Err(changed) => seen = changed,
             }

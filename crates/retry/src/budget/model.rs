@@ -8,8 +8,6 @@ pub(super) struct Model {
     begun: bool,
     /// Milliseconds since then, or since the one before.
     waited: u64,
-    /// Retries since the last success.
-    barren: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +35,7 @@ pub(super) struct Held {
 impl Model {
     pub(super) fn new(rule: Rule) -> Self {
         let thousandths = rule.burst * 1000;
-        Self { rule, thousandths, held: Vec::new(), begun: false, waited: 0, barren: 0 }
+        Self { rule, thousandths, held: Vec::new(), begun: false, waited: 0 }
     }
 
     fn add(&mut self, thousandths: u64) {
@@ -53,11 +51,9 @@ impl Model {
 
     pub(super) fn succeeded(&mut self) {
         self.add(self.rule.deposit);
-        self.barren = 0;
     }
 
     pub(super) fn spend(&mut self, which: usize) {
-        self.barren += u64::from(!self.held[which].spent);
         self.held[which].spent = true;
     }
 
@@ -72,9 +68,7 @@ impl Model {
             return false;
         }
         self.begun = true;
-        if self.barren < self.rule.burst {
-            self.add(self.rule.floor * self.waited);
-        }
+        self.add(self.rule.floor * self.waited);
         self.waited = 0;
         let allowed = match self.rule.kind {
             Kind::Ratio => self.thousandths >= 1000,

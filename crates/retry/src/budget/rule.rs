@@ -6,10 +6,6 @@ pub(super) const TOKEN: u64 = 1_000_000_000;
 /// Billionths in a thousandth, the least that gRPC's ratio can say.
 const THOUSANDTH: u64 = TOKEN / 1000;
 
-/// Enough to find out that all is well again. With finagle's 10, clients of ten calls a second would repeat
-/// each of them while all fail.
-const FLOOR: u32 = 3;
-
 /// Retries for a hundred successes, and gRPC's example: enough for a server that restarts, and not for an
 /// outage.
 const BURST: u32 = 10;
@@ -47,7 +43,7 @@ impl Rule {
         }
         // Less than a billionth is as good as that.
         let deposit = billionths(share).max(1);
-        let rule = Self { kind: Kind::Ratio, deposit, floor: FLOOR, ..Self::UNLIMITED };
+        let rule = Self { kind: Kind::Ratio, deposit, ..Self::UNLIMITED };
         Ok(rule.with_burst(BURST))
     }
 

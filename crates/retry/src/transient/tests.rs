@@ -50,7 +50,7 @@ fn over_grpc_unavailable_is_and_resource_exhausted_where_the_service_says_when()
         let told = head("application/grpc", 200, &[("grpc-status", &code_text)]);
         assert_eq!(told, Verdict::Now(expected), "{code}");
         for (pushback, then) in
-            [("20", pushed), ("-1", Outcome::Ignored), ("soon", Outcome::Ignored)]
+            [("20", pushed), ("-1", Outcome::Failure), ("soon", Outcome::Failure)]
         {
             let expected = if code == 8 { then } else { expected };
             let headers = [("grpc-status", &*code_text), ("grpc-retry-pushback-ms", pushback)];

@@ -29,8 +29,8 @@ pub(crate) struct Retry {
     #[arg(value_parser = share, allow_hyphen_values = true)]
     pub(crate) ratio: f64,
 
-    /// How many retries a second there may be beside those, while they are not all in vain.
-    #[arg(id = "retry.floor", long = "retry-floor", value_name = "N", default_value = "3")]
+    /// How many retries a second there may be beside those, whatever becomes of them.
+    #[arg(id = "retry.floor", long = "retry-floor", value_name = "N", default_value = "0")]
     #[arg(value_parser = tokens, allow_hyphen_values = true)]
     pub(crate) floor: u32,
 
@@ -81,6 +81,6 @@ mod tests {
         let retry = crate::settings::load(["server"], []).unwrap().settings.retry;
         assert_eq!(format!("{:?}", retry.policy()), format!("{:?}", RetryPolicy::http()));
         // What a budget does not show of itself.
-        assert_eq!((retry.ratio.to_bits(), retry.floor), (0.1_f64.to_bits(), 3));
+        assert_eq!((retry.ratio.to_bits(), retry.floor), (0.1_f64.to_bits(), 0));
     }
 }

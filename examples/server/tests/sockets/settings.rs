@@ -50,7 +50,7 @@ async fn it_prints_what_the_file_the_environment_and_the_flags_come_to() {
                     [request_body_timeout]\nidle = \"5s\"\n\n\
                     [upstream]\nlisten = \"127.0.0.1:0\"\ntimeout = \"2s\"\ntotal = \"5s\"\n\
                     max = 50\n\n\
-                    [retry]\nmax_attempts = 3\nbackoff = \"50ms\"\nratio = 0.1\nfloor = 3\nburst = 10\n\n\
+                    [retry]\nmax_attempts = 3\nbackoff = \"50ms\"\nratio = 0.1\nfloor = 0\nburst = 10\n\n\
                     [breaker]\nrate = 0.25\nmin = 20\nwindow = \"10s\"\nconsecutive = 5\n\
                     open = \"5s\"\n";
     assert_eq!(printed, expected);

@@ -65,6 +65,9 @@
 #![cfg_attr(all(doctest, feature = "full", feature = "axum"), doc = include_str!("../../../README.md"))]
 #![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../ARCHITECTURE.md"))]
 
+#[cfg(all(feature = "full", feature = "axum"))]
+pub mod coming_from;
+
 #[cfg(feature = "key")]
 #[doc(inline)]
 pub use palisade_key as key;

@@ -58,9 +58,10 @@ fn details(report: &Report, probe: Probe) -> String {
     let counts = |item: &&crate::Item| probe == Probe::Readiness || item.probe() == probe;
     for item in report.items().iter().filter(counts) {
         let mark = if item.status().is_up() { '+' } else { '-' };
-        let (name, status, age) = (item.name(), item.status(), item.age(now).as_secs());
+        let name = plain(item.name());
+        let (status, age) = (item.status(), item.age(now).as_secs());
         let critical = if item.is_critical() { ", critical" } else { "" };
-        let detail = item.detail().unwrap_or_default().replace(['\r', '\n'], " ");
+        let detail = plain(item.detail().unwrap_or_default());
         let colon = if detail.is_empty() { "" } else { ": " };
         // Into a string it always succeeds.
         let _ = writeln!(text, "[{mark}] {name} {status} for {age} s{critical}{colon}{detail}");
@@ -69,6 +70,12 @@ fn details(report: &Report, probe: Probe) -> String {
         text.push_str("[-] draining\n");
     }
     text + word(report.status(probe))
+}
+
+/// On one line, whatever it is: what ends lines, and what terminals take for commands, is a space.
+fn plain(text: &str) -> String {
+    let ends_lines = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.replace(ends_lines, " ")
 }
 
 /// Over gRPC: what follows the head says the rest.

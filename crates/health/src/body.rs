@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use palisade_core::GuardedBody;
 use pin_project::pin_project;
 
-use crate::{Exchange, ServingWatch, answer::GRPC_STATUS, grpc};
+use crate::{Exchange, ServingWatch, answer::GRPC_STATUS, grpc, watches::Watching};
 
 /// The body of an answer: the inner service's, which counts as in flight until it is over, or one of the
 /// layer's own.
@@ -53,7 +53,7 @@ pub(crate) enum Own {
     /// A message, and then that all went well.
     Message(Bytes),
     /// A message whenever the status changes, and at the end that all went well.
-    Watch(Pin<Box<ServingWatch>>),
+    Watch { watch: Pin<Box<ServingWatch>>, _one: Watching },
     /// That all went well.
     Status,
     /// Nothing any more.
@@ -73,7 +73,7 @@ impl Own {
                 *self = Self::Status;
                 Some(Frame::data(message))
             }
-            Self::Watch(watch) => match ready!(watch.as_mut().poll_next(cx)) {
+            Self::Watch { watch, .. } => match ready!(watch.as_mut().poll_next(cx)) {
                 Some(status) => Some(Frame::data(grpc::response(status))),
                 None => Some(self.status()),
             },
@@ -91,14 +91,14 @@ impl Own {
         match self {
             Self::Text(text) => text.is_empty(),
             Self::Over => true,
-            Self::Message(_) | Self::Watch(_) | Self::Status => false,
+            Self::Message(_) | Self::Watch { .. } | Self::Status => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Text(text) | Self::Message(text) => SizeHint::with_exact(text.len() as u64),
-            Self::Watch(_) => SizeHint::default(),
+            Self::Watch { .. } => SizeHint::default(),
             Self::Status | Self::Over => SizeHint::with_exact(0),
         }
     }

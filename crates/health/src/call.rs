@@ -1,5 +1,6 @@
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,30 +12,37 @@ use palisade_core::GrpcCode;
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    Health,
+    Health, ServingStatus,
     answer::{grpc, grpc_error},
     body::Own,
     grpc::{Incoming, Malformed, TooMany, check_request, list_request, list_response, response},
     settings::Call,
+    watches::Watches,
 };
 
 /// How long a message may take to arrive. Who never sends theirs would hold up a server that shuts down,
 /// which waits for what is under way; and who probes has given up by then, as after a second Kubernetes does.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// In so many frames a message may come, even empty ones: a body that is always ready is else never done with.
+const MOST_FRAMES: u32 = 128;
+
 /// A call of `grpc.health.v1.Health` whose message is being read.
 pub(crate) struct Reading<B> {
     call: Call,
     health: Health,
+    watches: Arc<Watches>,
     body: Pin<Box<B>>,
     incoming: Incoming,
+    frames: u32,
     /// Made when the message is not there at once.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: Body> Reading<B> {
-    pub(crate) fn new(call: Call, health: Health, body: B) -> Self {
-        Self { call, health, body: Box::pin(body), incoming: Incoming::new(), patience: None }
+    pub(crate) fn new(call: Call, health: Health, watches: Arc<Watches>, body: B) -> Self {
+        let (body, incoming) = (Box::pin(body), Incoming::new());
+        Self { call, health, watches, body, incoming, frames: 0, patience: None }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<Own>> {
@@ -53,6 +61,10 @@ impl<B: Body> Reading<B> {
             let Ok(frame) = frame else {
                 return Poll::Ready(malformed(Malformed::Truncated));
             };
+            self.frames += 1;
+            if self.frames > MOST_FRAMES {
+                return Poll::Ready(malformed(Malformed::TooLong));
+            }
             let Ok(mut data) = frame.into_data() else { continue };
             while data.has_remaining() {
                 let part = data.chunk();
@@ -71,12 +83,21 @@ impl<B: Body> Reading<B> {
         let health = &self.health;
         Ok(match self.call {
             Call::Check => match health.serving(check_request(message)?) {
-                Some(status) => grpc(Own::Message(response(status))),
-                None => grpc_error(GrpcCode::NotFound, "There is no such service."),
+                // Only who watches is told that it is unknown by a status of that name.
+                Some(status) if status != ServingStatus::ServiceUnknown => {
+                    grpc(Own::Message(response(status)))
+                }
+                _ => grpc_error(GrpcCode::NotFound, "There is no such service."),
             },
             Call::Watch => {
-                let watch = health.watch_serving(check_request(message)?);
-                grpc(Own::Watch(Box::pin(watch)))
+                let service = check_request(message)?;
+                match self.watches.open() {
+                    Some(one) => {
+                        let watch = Box::pin(health.watch_serving(service));
+                        grpc(Own::Watch { watch, _one: one })
+                    }
+                    None => grpc_error(GrpcCode::ResourceExhausted, "Too many watch already."),
+                }
             }
             Call::List => {
                 list_request(message)?;

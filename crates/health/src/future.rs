@@ -78,7 +78,7 @@ impl Way {
 #[cold]
 fn ask_to_close(status: StatusCode, headers: &mut HeaderMap) {
     if status != StatusCode::SWITCHING_PROTOCOLS {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.append(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

@@ -6,6 +6,7 @@ use tower_layer::Layer;
 use crate::{
     Health, HealthService, NotFound, Probe,
     settings::{Details, Settings},
+    watches::Watches,
 };
 
 /// Answers probes, counts what is in flight, and refuses new requests once the service has drained.
@@ -68,6 +69,13 @@ impl HealthLayer {
     #[must_use]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         self.with(|settings| settings.retry_after = wait)
+    }
+
+    /// Lets so many clients [watch](Health::watch_serving) at once over gRPC; 4,096 unless set. One more is
+    /// told `RESOURCE_EXHAUSTED`. They are outside of all limits, and each holds the name that it asked for.
+    #[must_use]
+    pub fn with_max_watches(self, max: usize) -> Self {
+        self.with(|settings| settings.watches = Arc::new(Watches::new(max)))
     }
 
     /// A service that answers probes, and all else with 404: for a port of its own.

@@ -14,10 +14,11 @@ use palisade_core::{
 use tower_service::Service;
 
 use crate::{
-    Health, ResponseBody, answer,
+    Health, Held, ResponseBody, answer,
     call::Reading,
     clock::now,
     future::{ResponseFuture, Way},
+    held::asks_to_upgrade,
     log::LAYER,
     settings::{Ask, Settings},
 };
@@ -58,6 +59,14 @@ impl<S> HealthService<S> {
         self.inner
     }
 
+    /// The inner service's reservation, or its place in line, goes back: it was made for somebody else.
+    fn let_go(&mut self)
+    where
+        S: Clone,
+    {
+        self.inner = self.inner.clone();
+    }
+
     #[cold]
     #[inline(never)]
     fn refuse<F, B>(&self, head: Head<'_>, way: Way) -> ResponseFuture<S, F, B> {
@@ -92,15 +101,25 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let ready = mem::take(&mut self.ready);
         let head = Head::of(&request);
         self.health.start();
         if let Some(ask) = self.settings.ask(head) {
+            self.let_go();
             return self.answer(ask, request);
         }
         let way = Way::of(&request);
-        let Some(exchange) = self.health.enter() else { return self.refuse(head, way) };
+        let Some(exchange) = self.health.enter() else {
+            let refused = self.refuse(head, way);
+            self.let_go();
+            return refused;
+        };
+        if asks_to_upgrade(&request)
+            && let Some(exchange) = self.health.enter()
+        {
+            Held::leave_with(exchange, &mut request);
+        }
         admitted(LAYER);
         if ready {
             return ResponseFuture::called(self.inner.call(request), exchange, way);
@@ -122,7 +141,8 @@ impl<S> HealthService<S> {
                 ResponseFuture::answered(answer::http(&self.health, &self.settings, probe, head))
             }
             Ask::Grpc(call) => {
-                let reading = Reading::new(call, self.health.clone(), request.into_body());
+                let watches = Arc::clone(&self.settings.watches);
+                let reading = Reading::new(call, self.health.clone(), watches, request.into_body());
                 ResponseFuture::reading(reading)
             }
         }

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::Method;
 use palisade_core::{Head, Protocol};
 
-use crate::Probe;
+use crate::{Probe, watches::Watches};
 
 /// What a layer answers, and to whom.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub(crate) struct Settings {
     paths: [Box<str>; 3],
     pub(crate) details: Details,
     pub(crate) retry_after: Duration,
+    /// Shared by all services of a layer.
+    pub(crate) watches: Arc<Watches>,
 }
 
 impl Default for Settings {
@@ -21,6 +23,7 @@ impl Default for Settings {
             paths: ["/livez".into(), "/readyz".into(), "/startupz".into()],
             details: Details::default(),
             retry_after: Duration::from_secs(5),
+            watches: Arc::default(),
         }
     }
 }

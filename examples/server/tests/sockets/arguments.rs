@@ -31,6 +31,10 @@ async fn it_says_where_it_listens_and_what_to_try() {
         assert!(said.contains(route), "{said}");
     }
     assert!(said.contains(&format!("curl http://{}/\n", server.address)));
+    let said = server.says("kill -TERM ").await;
+    for route in ["/livez", "/readyz", "/startupz", "/grpc.health.v1.Health/Check", "/demo/hang"] {
+        assert!(said.contains(route), "{said}");
+    }
 }
 
 #[tokio::test]

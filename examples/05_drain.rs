@@ -43,7 +43,7 @@ use axum::{
     routing::get,
 };
 use futures_util::{StreamExt, stream};
-use http::{StatusCode, Uri};
+use http::Uri;
 use http_body_util::BodyExt;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -135,8 +135,6 @@ impl Instance {
             .route("/", get(work))
             .route("/download", get(download))
             .with_state(Arc::clone(&rest))
-            // Probes have no route. Of a fallback of axum's own the layer would be inside.
-            .fallback(async || StatusCode::NOT_FOUND)
             .layer(HealthLayer::new(&health));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

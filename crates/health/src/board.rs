@@ -35,6 +35,8 @@ struct Entry {
     /// As it was last told.
     item: Item,
     task: Option<AbortHandle>,
+    /// Whether it was seen to be lost, and nobody had taken its place.
+    missed: bool,
 }
 
 /// Where it is known from how something stands.
@@ -79,6 +81,9 @@ pub(crate) struct Seen {
 /// At the earliest, whatever is looked at: a bound on how often time alone makes us look.
 const SOON: Duration = Duration::from_millis(1);
 
+/// How much may be on it: more than anybody reads, and little enough to look at all of it under a lock.
+pub(crate) const MOST: usize = 1000;
+
 impl Source {
     /// `None` if it is over.
     fn look(&self, now: Instant) -> Option<Look> {
@@ -89,14 +94,34 @@ impl Source {
         }
     }
 
-    /// Whether one of the same name takes its place: a check is told anew, and who is gone has a
-    /// successor.
-    fn makes_room(&self) -> bool {
+    /// Whether its owner is gone without a word.
+    fn is_lost(&self) -> bool {
         match self {
-            Self::Check(_) => true,
+            Self::Check(_) => false,
             Self::Heart(heart) => heart.gone().is_some_and(|gone| gone != Gone::Retired),
             Self::Latch(latch) => latch.is_lost(),
         }
+    }
+
+    /// Whether nothing is to be said of it any more.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Heart(heart) if heart.gone() == Some(Gone::Retired))
+    }
+}
+
+impl Entry {
+    fn is_named(&self, name: &str, probe: Probe, source: &Source) -> bool {
+        // One of another kind is another thing: a heart says nothing of what a check looks at.
+        mem::discriminant(&self.source) == mem::discriminant(source)
+            && self.item.probe == probe
+            && *self.item.name == *name
+    }
+
+    /// Whether this is the other one, begun anew.
+    fn succeeds(&self, other: &Self) -> bool {
+        self.id > other.id
+            && !self.source.is_over()
+            && self.is_named(&other.item.name, other.item.probe, &other.source)
     }
 }
 
@@ -113,27 +138,36 @@ impl Board {
         }
     }
 
-    /// Returns its number, and the task of what it has replaced.
-    pub(crate) fn put(&mut self, new: New, now: Instant) -> (u64, Option<AbortHandle>) {
+    /// Returns its number, and the task of what it has replaced; `None` if there is no room.
+    ///
+    /// What it replaces: a check of this name, and whoever is lost.
+    pub(crate) fn put(&mut self, new: New, now: Instant) -> Option<(u64, Option<AbortHandle>)> {
         let New { name, probe, critical, source } = new;
-        let (id, name) = (self.next, Arc::<str>::from(name));
+        let is_former = |entry: &Entry| {
+            entry.is_named(&name, probe, &source)
+                && (entry.source.is_lost() || matches!(source, Source::Check(_)))
+        };
+        let former = self.entries.iter().position(is_former);
+        if former.is_none() && self.entries.len() >= MOST {
+            return None;
+        }
+        let status = source.look(now).map_or(Status::Unknown, |look| look.status);
+        let name = Arc::from(name.as_str());
+        let item = Item { name, probe, critical, status, since: now, detail: None };
+        let id = self.next;
         self.next += 1;
         self.is_new = true;
-        let status = source.look(now).map_or(Status::Unknown, |look| look.status);
-        let mut item = Item { name, probe, critical, status, since: now, detail: None };
-        let former = self.entries.iter_mut().find(|former| {
-            former.item.probe == probe
-                && former.item.name == item.name
-                && former.source.makes_room()
-        });
-        if let Some(former) = former {
-            // So that what has changed is told.
-            (item.status, item.since) = (former.item.status, former.item.since);
-            let former = mem::replace(former, Entry { id, source, item, task: None });
-            return (id, former.task);
-        }
-        self.entries.push(Entry { id, source, item, task: None });
-        (id, None)
+        let mut entry = Entry { id, source, item, task: None, missed: false };
+        let Some(former) = former else {
+            self.entries.push(entry);
+            return Some((id, None));
+        };
+        let place = &mut self.entries[former];
+        // So that what has changed is told.
+        (entry.item.status, entry.item.since) = (place.item.status, place.item.since);
+        let former = mem::replace(place, entry);
+        self.forget_succeeded();
+        Some((id, former.task))
     }
 
     /// The task that looks at this. Given back if that has been replaced in the meantime.
@@ -159,12 +193,30 @@ impl Board {
         entry.item.probe != Probe::Startup || !standing.look(now).status.is_up()
     }
 
+    /// A task that has been started again is not missed: whoever is lost goes once there is a younger one.
+    /// Each is asked about once, since later ones replace it as they come.
+    fn forget_succeeded(&mut self) {
+        let is_lost = |entry: &Entry| !entry.missed && entry.source.is_lost();
+        let lost: Vec<_> =
+            self.entries.iter().filter(|entry| is_lost(entry)).map(|entry| entry.id).collect();
+        for id in lost {
+            let Some(at) = self.entries.iter().position(|entry| entry.id == id) else { continue };
+            let is_succeeded = self.entries.iter().any(|entry| entry.succeeds(&self.entries[at]));
+            if is_succeeded {
+                self.entries.remove(at);
+            } else {
+                self.entries[at].missed = true;
+            }
+        }
+    }
+
     /// Looks at everything. Time should not go back from one look to the next; what was told before is
     /// not taken back by it.
     pub(crate) fn look(&mut self, now: Instant, draining: bool) -> Seen {
         let mut changes = Vec::new();
         let mut until = None;
         let before = self.entries.len();
+        self.forget_succeeded();
         let mut is_new = mem::take(&mut self.is_new);
         self.entries.retain_mut(|entry| {
             let item = &mut entry.item;

@@ -8,6 +8,10 @@ use crate::{Liveness, Probe, Readiness, Report, Startup, Status, clock::now, reg
 ///
 /// Cheap to clone; clones are the same registry. Its tasks end with the last of them.
 ///
+/// It holds 1,000 checks, hearts and latches. Of what is registered beyond that, nothing is looked at and nothing
+/// is in the report; the first of it is told of in the log, at `warn`. One that takes another's place is
+/// not beyond it.
+///
 /// See the [crate's documentation](crate).
 #[derive(Clone)]
 pub struct Health(pub(crate) Arc<Registry>);

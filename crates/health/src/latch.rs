@@ -15,7 +15,7 @@ use crate::{Status, clock::now, registry::Registry, standing::Look};
 /// [`Startup::latch`](crate::Startup::latch).
 ///
 /// Dropped before it is [set](Self::set), as by a task that failed, it is a failure, and the service stays
-/// down, until a latch of the same name takes its place.
+/// down, until a latch of the same name takes its place, or if one has already.
 #[must_use = "dropped before it is set, the service never starts"]
 pub struct Latch {
     state: Arc<LatchState>,

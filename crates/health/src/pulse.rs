@@ -75,7 +75,8 @@ impl Heartbeat {
 /// The heart of a background task, which holds it and [beats](Self::beat).
 ///
 /// Dropped, as by a task that ends, is aborted or panics, it is a failure, until a
-/// [heartbeat](Heartbeat) of the same name takes its place. A task that ends as it should says so by
+/// [heartbeat](Heartbeat) of the same name and probe takes its place, or if one has already: so a task may be
+/// started again before the old one is gone. Give tasks that run side by side a name each. A task that ends as it should says so by
 /// [`retire`](Self::retire); one that ends while the service [drains](crate::Health::drain) need not, unless
 /// by a panic.
 #[must_use = "dropped, it counts as a task that has died"]

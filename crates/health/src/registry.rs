@@ -18,10 +18,10 @@ use tokio::{
 
 use crate::{
     Check, Finding, Probe, Report, Status,
-    board::{Board, New, Seen, Source},
+    board::{Board, MOST, New, Seen, Source},
     clock::{Clock, now},
     gate::Gate,
-    log::tell,
+    log::{LAYER, tell},
     runner::{Stopped, run, tick},
     services::Services,
     summary::Summary,
@@ -41,6 +41,8 @@ pub(crate) struct Registry {
     sooner: Arc<Notify>,
     /// Whether something waits for a runtime to run in.
     unstarted: AtomicBool,
+    /// Whether it was told that there is no room.
+    full: AtomicBool,
 }
 
 struct Inner {
@@ -66,6 +68,7 @@ impl Registry {
             report,
             sooner: Arc::new(Notify::new()),
             unstarted: AtomicBool::new(true),
+            full: AtomicBool::new(false),
         })
     }
 
@@ -130,12 +133,26 @@ impl Registry {
     }
 
     pub(crate) fn put(self: &Arc<Self>, new: New) {
-        let (_, former) = lock(&self.inner).board.put(new, now());
+        let put = lock(&self.inner).board.put(new, now());
+        let Some((_, former)) = put else { return self.refuse() };
         if let Some(former) = former {
             former.abort();
         }
         self.start();
         self.evaluate(now());
+    }
+
+    /// Tells of it once: who registers without end would fill the log as well.
+    #[cold]
+    fn refuse(&self) {
+        if !self.full.swap(true, Relaxed) {
+            tracing::warn!(
+                target: "palisade",
+                layer = LAYER,
+                most = MOST,
+                "Health is full, and watches nothing more"
+            );
+        }
     }
 
     pub(crate) fn check<F, Fut>(self: &Arc<Self>, probe: Probe, check: Check<F>)
@@ -147,7 +164,11 @@ impl Registry {
         let Check { name, look, timing, critical, .. } = check;
         let critical = critical || probe == Probe::Startup;
         let mut inner = lock(&self.inner);
-        let (id, former) = inner.board.put(New { name, probe, critical, source }, now());
+        let new = New { name, probe, critical, source };
+        let Some((id, former)) = inner.board.put(new, now()) else {
+            drop(inner);
+            return self.refuse();
+        };
         let this = Arc::downgrade(self);
         let spawn =
             move |runtime: &Handle| runtime.spawn(run(look, timing, this, id)).abort_handle();

@@ -162,6 +162,73 @@ async fn two_workers_of_one_name_are_two() {
     other.retire();
 }
 
+/// As a supervisor does it: the old one is gone only after the new one has begun.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_was_started_again_before_the_old_one_was_gone_is_not_missed() {
+    let health = Health::new();
+    let start = || {
+        let pulse = health.liveness().pulse(Heartbeat::every("loop", 30 * SECOND));
+        tokio::spawn(async move {
+            loop {
+                pulse.beat();
+                sleep(SECOND).await;
+            }
+        })
+    };
+    let [oldest, old] = [start(), start()];
+    yield_now().await;
+    oldest.abort();
+    old.abort();
+    let newest = start();
+    sleep(10 * SECOND).await;
+    assert_eq!((all(&health), health.report().items().len()), ([Status::Pass; 3], 1));
+    newest.abort();
+    assert!(newest.await.unwrap_err().is_cancelled());
+    assert_eq!((health.status(Probe::Liveness), health.report().items().len()), (Status::Fail, 1));
+
+    let lost = health.startup().latch("migrations");
+    let latch = health.startup().latch("migrations");
+    drop(lost);
+    latch.set();
+    assert_eq!(health.status(Probe::Startup), Status::Pass);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_stands_for_another_thing_in_each_kind() {
+    let health = Health::new();
+    let broken = Check::new("disk", async || Err::<(), _>("gone")).failures(1).critical();
+    health.readiness().check(broken);
+    health.startup().check(Check::new("schema", async || ()));
+    sleep(SECOND).await;
+    assert_eq!(all(&health), [Status::Pass, Status::Fail, Status::Pass]);
+    let pulse = health.readiness().pulse(Heartbeat::busy("disk", 30 * SECOND));
+    let latch = health.startup().latch("schema");
+    sleep(SECOND).await;
+    assert_eq!(all(&health), [Status::Pass, Status::Fail, Status::Unknown]);
+    assert_eq!(health.report().items().len(), 4);
+    latch.set();
+    pulse.retire();
+}
+
+#[test]
+fn what_is_lost_is_bounded_and_a_name_that_is_known_finds_room() {
+    let health = Health::new();
+    for job in 0..1100 {
+        drop(health.readiness().pulse(Heartbeat::busy(format!("job {job}"), SECOND)));
+    }
+    assert_eq!(health.report().items().len(), 1000);
+    // Nobody listens to this one, and it does no harm.
+    let unknown = health.readiness().pulse(Heartbeat::busy("job 1099", SECOND).critical());
+    unknown.beat();
+    drop(unknown);
+    assert_eq!(health.status(Probe::Readiness), Status::Warn);
+    let known = health.readiness().pulse(Heartbeat::busy("job 7", SECOND));
+    let report = health.report();
+    let item = report.items().iter().find(|item| item.name() == "job 7").unwrap();
+    assert_eq!(item.status(), Status::Pass);
+    known.retire();
+}
+
 /// Registered outside a runtime, so that no task of ours looks.
 #[test]
 fn who_asks_sees_a_missed_beat_though_no_task_gets_on() {

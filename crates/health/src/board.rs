@@ -20,8 +20,6 @@ pub(crate) struct Board {
     entries: Vec<Entry>,
     next: u64,
     transitions: u64,
-    /// That of the last report.
-    sequence: u64,
     statuses: [Status; 3],
     draining: bool,
     /// Whether something was put on it that no report has.
@@ -74,6 +72,8 @@ pub(crate) struct Seen {
     /// When to look again, because time alone may have changed something.
     pub(crate) until: Option<Instant>,
     pub(crate) changes: Vec<Change>,
+    /// Whether anybody is to be woken.
+    pub(crate) changed: bool,
     /// If it is another than before.
     pub(crate) report: Option<Report>,
 }
@@ -131,7 +131,6 @@ impl Board {
             entries: Vec::new(),
             next: 0,
             transitions: 0,
-            sequence: 0,
             statuses: [Status::Pass; 3],
             draining: false,
             is_new: false,
@@ -248,12 +247,12 @@ impl Board {
                 changes.push(Change { name: None, probe, from, to, detail: None });
             }
         }
-        is_new |= !changes.is_empty() || before != self.entries.len() || self.draining != draining;
+        let changed = !changes.is_empty() || self.draining != draining;
+        is_new |= changed || before != self.entries.len();
         (self.statuses, self.draining) = (statuses, draining);
-        self.sequence += u64::from(is_new);
         let report = is_new.then(|| self.report());
         let until = until.map(|until| until.max(now + SOON));
-        Seen { statuses, until, changes, report }
+        Seen { statuses, until, changes, changed, report }
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -262,7 +261,6 @@ impl Board {
             draining: self.draining,
             items: self.items().cloned().collect(),
             transitions: self.transitions,
-            sequence: self.sequence,
         }
     }
 

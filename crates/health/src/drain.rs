@@ -49,7 +49,7 @@ impl Health {
             tracing::info!(target: "palisade", layer = LAYER, delay = ?delay, "Draining");
         }
         registry.start();
-        registry.evaluate(now);
+        registry.evaluate();
     }
 
     /// Takes a [`drain`](Self::drain) back: requests are let in, and readiness is what it would be.
@@ -57,7 +57,7 @@ impl Health {
         if self.0.gate.resume() {
             tracing::info!(target: "palisade", layer = LAYER, "Drain taken back");
         }
-        self.0.evaluate(now());
+        self.0.evaluate();
     }
 
     /// How far a shutdown has come.

@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc};
 
-use tokio::sync::watch;
-
-use crate::{Liveness, Probe, Readiness, Report, Startup, Status, clock::now, registry::Registry};
+use crate::{
+    Liveness, Probe, Readiness, Report, Reports, Startup, Status, clock::now, registry::Registry,
+};
 
 /// How a service is, and how it leaves: the registry of all that says so.
 ///
@@ -63,12 +63,12 @@ impl Health {
         self.0.report()
     }
 
-    /// Tells of each change of a status, of a check or of a probe's answer.
+    /// Tells of each change of a status, of a check or of a probe's answer, and of a [drain](Self::drain).
     ///
     /// Who is slow sees the latest [`Report`] and misses those in between;
     /// [`transitions`](Report::transitions) says how many.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Report>> {
+    pub fn subscribe(&self) -> Reports {
         self.0.subscribe()
     }
 

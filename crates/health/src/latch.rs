@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use crate::{Status, clock::now, registry::Registry, standing::Look};
+use crate::{Status, registry::Registry, standing::Look};
 
 /// Something that must happen once before the service has started, as a migration; see
 /// [`Startup::latch`](crate::Startup::latch).
@@ -57,7 +57,7 @@ impl Latch {
     fn end(&self, as_state: u8) {
         let first = self.state.0.compare_exchange(0, as_state, AcqRel, Acquire).is_ok();
         if first && let Some(registry) = self.registry.upgrade() {
-            registry.evaluate(now());
+            registry.evaluate();
         }
     }
 }

@@ -152,7 +152,7 @@ impl Drop for Pulse {
                 false => Gone::Lost,
             });
         }
-        registry.evaluate(now());
+        registry.evaluate();
     }
 }
 

@@ -17,11 +17,12 @@ use tokio::{
 };
 
 use crate::{
-    Check, Finding, Probe, Report, Status,
+    Check, Finding, Probe, Report, Reports, Status,
     board::{Board, MOST, New, Seen, Source},
     clock::{Clock, now},
     gate::Gate,
     log::{LAYER, tell},
+    reports::Latest,
     runner::{Stopped, run, tick},
     services::Services,
     summary::Summary,
@@ -36,7 +37,9 @@ pub(crate) struct Registry {
     pub(crate) gate: &'static Gate,
     pub(crate) services: Services,
     inner: Mutex<Inner>,
-    report: watch::Sender<Arc<Report>>,
+    latest: Latest,
+    /// Told when there is another. It holds nothing, so that nobody holds its lock.
+    changed: watch::Sender<()>,
     /// Tells the ticker that it is to look earlier than it thinks.
     sooner: Arc<Notify>,
     /// Whether something waits for a runtime to run in.
@@ -58,14 +61,15 @@ type Spawn = Box<dyn FnOnce(&Handle) -> AbortHandle + Send>;
 impl Registry {
     pub(crate) fn new(now: Instant) -> Arc<Self> {
         let board = Board::new();
-        let report = watch::Sender::new(Arc::new(board.report()));
+        let latest = Arc::new(Mutex::new(Arc::new(board.report())));
         Arc::new(Self {
             summary: AtomicU64::new(Summary::new([Status::Pass; 3], None).bits()),
             clock: Clock::new(now),
             gate: Gate::take(),
             services: Services::new(),
             inner: Mutex::new(Inner { board, until: None, waiting: Vec::new(), ticker: None }),
-            report,
+            latest,
+            changed: watch::Sender::new(()),
             sooner: Arc::new(Notify::new()),
             unstarted: AtomicBool::new(true),
             full: AtomicBool::new(false),
@@ -79,27 +83,29 @@ impl Registry {
         if summary.holds(self.clock.nanos(now)) {
             return summary.status(probe);
         }
-        self.evaluate(now)[probe as usize]
+        self.evaluate()[probe as usize]
     }
 
     pub(crate) fn report(&self) -> Arc<Report> {
         let now = now();
         if !Summary::from_bits(self.summary.load(Acquire)).holds(self.clock.nanos(now)) {
-            self.evaluate(now);
+            self.evaluate();
         }
-        Arc::clone(&self.report.borrow())
+        Arc::clone(&lock(&self.latest))
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Report>> {
-        self.report.subscribe()
+    pub(crate) fn subscribe(&self) -> Reports {
+        Reports::new(Arc::clone(&self.latest), self.changed.subscribe())
     }
 
     /// Looks at everything anew, and tells of what has changed.
     #[cold]
     #[inline(never)]
-    pub(crate) fn evaluate(&self, now: Instant) -> [Status; 3] {
+    pub(crate) fn evaluate(&self) -> [Status; 3] {
         let mut inner = lock(&self.inner);
-        let Seen { statuses, until, changes, report } =
+        // Under the lock, so that a moment that is past takes nothing back.
+        let now = now();
+        let Seen { statuses, until, changes, changed, report } =
             inner.board.look(now, self.gate.is_draining());
         let refuses = self.gate.refuses_from().and_then(|from| self.clock.moment(from));
         let sooner = [until, refuses].into_iter().flatten().min();
@@ -107,23 +113,19 @@ impl Registry {
         inner.until = sooner;
         let nanos = until.map(|until| self.clock.nanos(until));
         self.summary.store(Summary::new(statuses, nanos).bits(), Release);
-        drop(inner);
-        // After the lock: who is woken is not ours. So an older one may come later, and is not published.
         if let Some(report) = report {
-            self.report.send_if_modified(|published| {
-                if published.sequence < report.sequence {
-                    *published = Arc::new(report);
-                }
-                !changes.is_empty()
-            });
+            *lock(&self.latest) = Arc::new(report);
+        }
+        drop(inner);
+        // After the lock: who is woken is not ours.
+        if changed {
+            self.changed.send_replace(());
+            self.gate.changed.notify_waiters();
         }
         if is_sooner {
             self.sooner.notify_one();
         }
-        if !changes.is_empty() {
-            self.gate.changed.notify_waiters();
-            changes.iter().for_each(tell);
-        }
+        changes.iter().for_each(tell);
         statuses
     }
 
@@ -139,7 +141,7 @@ impl Registry {
             former.abort();
         }
         self.start();
-        self.evaluate(now());
+        self.evaluate();
     }
 
     /// Tells of it once: who registers without end would fill the log as well.
@@ -179,7 +181,7 @@ impl Registry {
         }
         self.unstarted.store(true, Release);
         self.start();
-        self.evaluate(now());
+        self.evaluate();
     }
 
     /// Starts what waits for a runtime, if there is one here.
@@ -215,9 +217,8 @@ impl Registry {
 
     /// What a check has found. `false` if it is not to look again.
     pub(crate) fn found(&self, id: u64, finding: Finding) -> bool {
-        let now = now();
-        let goes_on = lock(&self.inner).board.found(id, finding, now);
-        self.evaluate(now);
+        let goes_on = lock(&self.inner).board.found(id, finding, now());
+        self.evaluate();
         goes_on
     }
 
@@ -243,7 +244,7 @@ impl Drop for Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
-            .field("report", &self.report.borrow())
+            .field("report", &lock(&self.latest))
             .field("phase", &self.gate.phase(self.clock.nanos(now())))
             .field("in_flight", &self.gate.in_flight())
             .finish_non_exhaustive()

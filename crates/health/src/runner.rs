@@ -14,7 +14,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use crate::{Finding, Status, check::Timing, registry::Registry};
+use crate::{Finding, Status, check::Timing, clock::now, registry::Registry};
 
 /// The task of one check: looks, tells, waits, and looks again, until nobody wants to know.
 pub(crate) async fn run<F, Fut>(mut look: F, timing: Timing, registry: Weak<Registry>, id: u64)
@@ -84,9 +84,8 @@ pub(crate) async fn tick(stopped: Stopped, sooner: Arc<Notify>) {
             None => notified.await,
         }
         let Some(registry) = stopped.0.upgrade() else { return };
-        let now = Instant::now().into_std();
-        registry.gate.phase(registry.clock.nanos(now));
-        registry.evaluate(now);
+        registry.gate.phase(registry.clock.nanos(now()));
+        registry.evaluate();
     }
 }
 

@@ -32,7 +32,7 @@ async fn readiness_fails_at_once_and_requests_are_served_for_the_delay() {
     let mut news = health.subscribe();
     health.drain(5 * SECOND);
     assert!(news.has_changed().unwrap());
-    let report = news.borrow_and_update().clone();
+    let report = news.borrow_and_update();
     assert!(report.is_draining());
     assert_eq!(
         Probe::ALL.map(|probe| report.status(probe)),
@@ -47,6 +47,21 @@ async fn readiness_fails_at_once_and_requests_are_served_for_the_delay() {
     drop(exchange);
     assert_eq!((health.phase(), health.in_flight()), (Phase::Drained, 0));
     assert_eq!(health.status(Probe::Liveness), Status::Pass);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_is_told_to_subscribers_though_it_was_not_ready_before() {
+    let health = Health::new();
+    let dead = health.liveness().pulse(Heartbeat::every("loop", SECOND));
+    sleep(2 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Fail);
+    let mut news = health.subscribe();
+    news.mark_unchanged();
+    health.drain(5 * SECOND);
+    assert!(news.has_changed().unwrap() && news.borrow_and_update().is_draining());
+    health.resume();
+    assert!(news.has_changed().unwrap() && !news.borrow_and_update().is_draining());
+    dead.retire();
 }
 
 #[tokio::test(start_paused = true)]

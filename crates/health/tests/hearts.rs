@@ -229,6 +229,26 @@ fn what_is_lost_is_bounded_and_a_name_that_is_known_finds_room() {
     known.retire();
 }
 
+/// With a lock behind the report, this one would wait for itself.
+#[tokio::test(start_paused = true)]
+async fn who_keeps_a_report_stops_nobody() {
+    let health = Health::new();
+    let pulse = health.readiness().pulse(Heartbeat::every("loop", 10 * SECOND));
+    let mut news = health.subscribe();
+    let kept = (news.borrow(), news.borrow_and_update());
+    sleep(10 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Warn);
+    assert!(news.has_changed().unwrap());
+    let stopped = news.wait_for(|report| report.transitions() == 1).await.unwrap();
+    assert_eq!(stopped.status(Probe::Readiness), Status::Warn);
+    assert_eq!((kept.0.transitions(), kept.1.transitions()), (0, 0));
+    pulse.retire();
+    drop(health);
+    assert!(news.changed().await.is_ok(), "the last change is told");
+    assert!(news.changed().await.is_err());
+    assert_eq!(news.borrow().items().len(), 0);
+}
+
 /// Registered outside a runtime, so that no task of ours looks.
 #[test]
 fn who_asks_sees_a_missed_beat_though_no_task_gets_on() {

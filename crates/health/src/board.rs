@@ -192,6 +192,15 @@ impl Board {
         entry.item.probe != Probe::Startup || !standing.look(now).status.is_up()
     }
 
+    /// Nothing will be found of this check any more.
+    pub(crate) fn died(&mut self, id: u64) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id)
+            && let Source::Check(standing) = &mut entry.source
+        {
+            standing.died();
+        }
+    }
+
     /// A task that has been started again is not missed: whoever is lost goes once there is a younger one.
     /// Each is asked about once, since later ones replace it as they come.
     fn forget_succeeded(&mut self) {

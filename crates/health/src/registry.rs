@@ -222,6 +222,12 @@ impl Registry {
         goes_on
     }
 
+    /// The task of a check has panicked.
+    pub(crate) fn died(&self, id: u64) {
+        lock(&self.inner).board.died(id);
+        self.evaluate();
+    }
+
     /// The ticker's runtime has ended; it is to be started in another.
     pub(crate) fn stopped(&self) {
         self.unstarted.store(true, Release);

@@ -124,12 +124,45 @@ async fn what_waits_may_wait_in_a_task_of_its_own() {
     assert_eq!(task.await.unwrap(), 0);
 }
 
+/// As it is given to a server that is to shut down gracefully, long before it does.
 #[tokio::test(start_paused = true)]
-async fn a_bound_that_passes_before_it_drains_changes_nothing() {
+async fn a_bound_begins_with_the_drain_however_early_or_late_it_is_asked_for() {
+    for (before, after) in [(1000 * SECOND, Duration::ZERO), (Duration::ZERO, 7 * SECOND)] {
+        let health = Health::new();
+        let stuck = enter(&health);
+        let begins = health.clone();
+        let drain = tokio::spawn(async move {
+            sleep(before).await;
+            begins.drain(5 * SECOND);
+            Instant::now()
+        });
+        sleep(after).await;
+        assert_eq!(health.drained_within(20 * SECOND).await, 1);
+        assert_eq!(drain.await.unwrap().elapsed(), 20 * SECOND);
+        assert_eq!(health.phase(), Phase::Drained);
+        drop(stuck);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bound_of_a_drain_that_was_taken_back_does_not_end_the_next() {
     let health = Health::new();
-    assert_eq!(health.drained_within(SECOND).await, 0);
-    assert_eq!(health.phase(), Phase::Serving);
-    let _served = enter(&health);
+    let _stuck = enter(&health);
+    health.drain(5 * SECOND);
+    let mut over = task::spawn(health.drained_within(10 * SECOND));
+    assert_pending!(over.poll());
+    sleep(9 * SECOND).await;
+    health.resume();
+    assert_pending!(over.poll());
+    sleep(2 * SECOND).await;
+    health.drain(5 * SECOND);
+    assert_pending!(over.poll());
+    sleep(9 * SECOND).await;
+    assert_eq!(health.phase(), Phase::Refusing);
+    assert_pending!(over.poll());
+    sleep(SECOND).await;
+    assert_eq!(assert_ready!(over.poll()), 1);
+    assert_eq!(health.phase(), Phase::Drained);
 }
 
 #[tokio::test(start_paused = true)]

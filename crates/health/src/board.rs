@@ -12,6 +12,7 @@ use crate::{
     latch::LatchState,
     report::{Item, Probe, Report, answers},
     standing::{Look, Standing},
+    told::Told,
 };
 
 /// The machine behind [`Health`](crate::Health): all that is looked at, and what it comes to.
@@ -24,6 +25,8 @@ pub(crate) struct Board {
     draining: bool,
     /// Whether something was put on it that no report has.
     is_new: bool,
+    /// Of the probes' own answers.
+    told: [Told; 3],
 }
 
 #[derive(Debug)]
@@ -33,6 +36,7 @@ struct Entry {
     /// As it was last told.
     item: Item,
     task: Option<AbortHandle>,
+    told: Told,
     /// Whether it was seen to be lost, and nobody had taken its place.
     missed: bool,
 }
@@ -54,7 +58,7 @@ pub(crate) struct New {
     pub(crate) source: Source,
 }
 
-/// A change of status, to be told.
+/// A change of status to be told of in the log, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// `None` of the probe's own answer.
@@ -62,6 +66,8 @@ pub(crate) struct Change {
     pub(crate) probe: Probe,
     pub(crate) from: Status,
     pub(crate) to: Status,
+    /// How many changes these were.
+    pub(crate) times: u64,
     pub(crate) detail: Option<Arc<str>>,
 }
 
@@ -73,7 +79,7 @@ pub(crate) struct Seen {
     pub(crate) until: Option<Instant>,
     pub(crate) changes: Vec<Change>,
     /// Whether anybody is to be woken.
-    pub(crate) changed: bool,
+    pub(crate) wakes: bool,
     /// If it is another than before.
     pub(crate) report: Option<Report>,
 }
@@ -86,8 +92,13 @@ pub(crate) const MOST: usize = 1000;
 
 impl Source {
     /// `None` if it is over.
-    fn look(&self, now: Instant) -> Option<Look> {
+    fn look(&self, now: Instant, draining: bool) -> Option<Look> {
         match self {
+            // What ends while all is being left is meant to, also if it hears of that a moment earlier.
+            Self::Heart(heart) if draining && heart.gone() == Some(Gone::Lost) => {
+                let detail = Some("its owner is gone, as all is being left".into());
+                Some(Look { status: Status::Pass, detail, until: None })
+            }
             Self::Check(standing) => Some(standing.look(now)),
             Self::Heart(heart) => heart.look(now),
             Self::Latch(latch) => Some(latch.look()),
@@ -134,6 +145,7 @@ impl Board {
             statuses: [Status::Pass; 3],
             draining: false,
             is_new: false,
+            told: [Told::new(Status::Pass); 3],
         }
     }
 
@@ -150,13 +162,14 @@ impl Board {
         if former.is_none() && self.entries.len() >= MOST {
             return None;
         }
-        let status = source.look(now).map_or(Status::Unknown, |look| look.status);
+        let status = source.look(now, self.draining).map_or(Status::Unknown, |look| look.status);
         let name = Arc::from(name.as_str());
         let item = Item { name, probe, critical, status, since: now, detail: None };
         let id = self.next;
         self.next += 1;
         self.is_new = true;
-        let mut entry = Entry { id, source, item, task: None, missed: false };
+        let mut entry =
+            Entry { id, source, item, task: None, told: Told::new(status), missed: false };
         let Some(former) = former else {
             self.entries.push(entry);
             return Some((id, None));
@@ -164,6 +177,7 @@ impl Board {
         let place = &mut self.entries[former];
         // So that what has changed is told.
         (entry.item.status, entry.item.since) = (place.item.status, place.item.since);
+        entry.told = place.told;
         let former = mem::replace(place, entry);
         self.forget_succeeded();
         Some((id, former.task))
@@ -226,42 +240,53 @@ impl Board {
         let before = self.entries.len();
         self.forget_succeeded();
         let mut is_new = mem::take(&mut self.is_new);
+        let (mut wakes, mut transitions) = (self.draining != draining, 0);
         self.entries.retain_mut(|entry| {
-            let item = &mut entry.item;
+            let (item, told) = (&mut entry.item, &mut entry.told);
             // What has once started is not asked again.
-            if item.probe == Probe::Startup && item.status.is_up() {
-                return true;
+            if item.probe != Probe::Startup || !item.status.is_up() {
+                let Some(look) = entry.source.look(now, draining) else { return false };
+                until = earlier(until, look.until);
+                is_new |= item.detail != look.detail;
+                item.detail = look.detail;
+                if item.status != look.status {
+                    transitions += 1;
+                    told.changed();
+                    (item.status, item.since) = (look.status, now);
+                }
             }
-            let Some(look) = entry.source.look(now) else { return false };
-            until = earlier(until, look.until);
-            is_new |= item.detail != look.detail;
-            item.detail = look.detail;
-            if item.status != look.status {
+            if let Some((from, times)) = told.due(item.status, now) {
                 changes.push(Change {
                     name: Some(Arc::clone(&item.name)),
                     probe: item.probe,
-                    from: item.status,
-                    to: look.status,
+                    from,
+                    to: item.status,
+                    times,
                     detail: item.detail.clone(),
                 });
-                (item.status, item.since) = (look.status, now);
             }
+            until = earlier(until, told.until());
             true
         });
-        self.transitions += changes.len() as u64;
+        self.transitions += transitions;
         let statuses = answers(self.items(), draining);
         for probe in Probe::ALL {
-            let (from, to) = (self.statuses[probe as usize], statuses[probe as usize]);
-            if from != to {
-                changes.push(Change { name: None, probe, from, to, detail: None });
+            let (told, to) = (&mut self.told[probe as usize], statuses[probe as usize]);
+            if self.statuses[probe as usize] != to {
+                wakes = true;
+                told.changed();
             }
+            if let Some((from, times)) = told.due(to, now) {
+                changes.push(Change { name: None, probe, from, to, times, detail: None });
+            }
+            until = earlier(until, told.until());
         }
-        let changed = !changes.is_empty() || self.draining != draining;
-        is_new |= changed || before != self.entries.len();
+        wakes |= transitions > 0;
+        is_new |= wakes || before != self.entries.len();
         (self.statuses, self.draining) = (statuses, draining);
         let report = is_new.then(|| self.report());
         let until = until.map(|until| until.max(now + SOON));
-        Seen { statuses, until, changes, changed, report }
+        Seen { statuses, until, changes, wakes, report }
     }
 
     pub(crate) fn report(&self) -> Report {

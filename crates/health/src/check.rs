@@ -25,6 +25,9 @@ use crate::{Finding, standing::Standing, threshold::Threshold};
 /// has blocked its thread, has failed all the same. A look that panics has failed, also if it does so as it is
 /// dropped.
 ///
+/// Each change is in the log, at `info`: the first at once, and what follows in one line each 10 s, which says how
+/// many there were.
+///
 /// The closure must not hold a [`Health`](crate::Health): its registry would hold the check, and the check its
 /// registry, until the runtime ends. Give it what it reads instead.
 ///

@@ -173,6 +173,7 @@ mod status;
 mod summary;
 mod sync;
 mod threshold;
+mod told;
 mod views;
 
 pub use body::ResponseBody;

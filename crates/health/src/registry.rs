@@ -105,7 +105,7 @@ impl Registry {
         let mut inner = lock(&self.inner);
         // Under the lock, so that a moment that is past takes nothing back.
         let now = now();
-        let Seen { statuses, until, changes, changed, report } =
+        let Seen { statuses, until, changes, wakes, report } =
             inner.board.look(now, self.gate.is_draining());
         let refuses = self.gate.refuses_from().and_then(|from| self.clock.moment(from));
         let sooner = [until, refuses].into_iter().flatten().min();
@@ -118,7 +118,7 @@ impl Registry {
         }
         drop(inner);
         // After the lock: who is woken is not ours.
-        if changed {
+        if wakes {
             self.changed.send_replace(());
             self.gate.changed.notify_waiters();
         }

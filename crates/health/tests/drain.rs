@@ -8,6 +8,7 @@ use palisade_health::{
     Check, Exchange, Health, Heartbeat, Phase, Probe, ServingStatus, ServingWatch, Status,
 };
 use tokio::{
+    runtime::Builder,
     task::yield_now,
     time::{Instant, sleep, timeout},
 };
@@ -270,6 +271,20 @@ async fn a_service_follows_readiness_until_something_else_is_set() {
     health.resume();
     service.follow_readiness();
     assert_eq!(service.status(), ServingStatus::Serving);
+}
+
+/// All of it is registered outside a runtime, and nobody asks for anything else.
+#[test]
+fn a_watch_is_told_of_what_time_alone_changes() {
+    let health = Health::new();
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let pulse = health.readiness().pulse(Heartbeat::every("loop", 10 * SECOND).critical());
+    runtime.block_on(async {
+        let mut watch = Box::pin(health.watch_serving(""));
+        assert_eq!(next(&mut watch).await, Some(ServingStatus::Serving));
+        assert_eq!(next(&mut watch).await, Some(ServingStatus::NotServing));
+    });
+    pulse.retire();
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,6 +146,28 @@ async fn a_task_that_ends_while_all_is_being_left_is_no_failure_unless_it_panics
     assert_eq!(health.status(Probe::Liveness), Status::Fail);
 }
 
+/// Two hear of a signal, and the one that drains is the slower one.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ends_a_moment_before_the_drain_is_no_failure_and_is_missed_if_that_is_taken_back()
+ {
+    let health = Health::new();
+    for late in [false, true] {
+        let pulse = health.liveness().pulse(Heartbeat::every("loop", 10 * SECOND));
+        if late {
+            health.drain(SECOND);
+            drop(pulse);
+        } else {
+            drop(pulse);
+            health.drain(SECOND);
+        }
+        sleep(60 * SECOND).await;
+        assert_eq!(health.status(Probe::Liveness), Status::Pass);
+        health.resume();
+        assert_eq!(health.status(Probe::Liveness), Status::Fail);
+        assert_eq!(detail(&health, "loop").as_deref(), Some("its owner is gone"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_workers_of_one_name_are_two() {
     let health = Health::new();

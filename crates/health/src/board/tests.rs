@@ -55,6 +55,8 @@ fn each_change_is_told_once() {
     assert_eq!((changes, is_new), (vec![all(Status::Pass, Status::Unknown)], true));
     assert_eq!(told(board.look(now, false)), (vec![], false));
 
+    // Late enough for another line in the log.
+    let now = now + 10 * SECOND;
     let refused = || Finding::from(Status::Fail).with_detail("refused");
     board.found(id, refused(), now);
     let db = ("db".to_owned(), Status::Unknown, Status::Fail, Some("refused".into()));

@@ -190,7 +190,9 @@ impl Books {
     pub(crate) fn balance(&self, report: &Report) {
         let entries = self.0.lock().unwrap();
         assert!(entries.wrong.is_empty(), "{:?}", entries.wrong);
-        assert_eq!(entries.checks, report.transitions());
+        // Of a worker that retires, what was not told yet is not told.
+        let (told, all) = (entries.checks, report.transitions());
+        assert!(told <= all && told >= all / 10 * 9, "{told} of {all}");
         assert!(
             entries.checks > 1000 && entries.probes > 300,
             "{} {}",
@@ -226,11 +228,13 @@ impl<S: Subscriber> Layer<S> for Books {
         let name = fields.remove("check").unwrap_or_default();
         let key = format!("{} {name}", fields["probe"]);
         let mut entries = self.0.lock().unwrap();
-        *(if name.is_empty() { &mut entries.probes } else { &mut entries.checks }) += 1;
+        // A line may tell of several, and so of one that came back.
+        let times = fields.remove("changes").map_or(1, |changes| changes.parse().unwrap());
+        *(if name.is_empty() { &mut entries.probes } else { &mut entries.checks }) += times;
         let last = entries.last.insert(key.clone(), to.clone());
         // Of a heart that is retired nothing more is said, and its successor begins anew.
         let goes_on = name.starts_with("worker") || last.as_ref().is_none_or(|last| *last == from);
-        if from == to || !goes_on {
+        if (from == to && times == 1) || !goes_on {
             entries.wrong.push(format!("{key}: {last:?}, and then from {from} to {to}"));
         }
     }

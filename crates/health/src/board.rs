@@ -12,6 +12,7 @@ use crate::{
     latch::LatchState,
     report::{Item, Probe, Report, answers},
     standing::{Look, Standing},
+    told::Told,
 };
 
 /// The machine behind [`Health`](crate::Health): all that is looked at, and what it comes to.
@@ -20,12 +21,12 @@ pub(crate) struct Board {
     entries: Vec<Entry>,
     next: u64,
     transitions: u64,
-    /// That of the last report.
-    sequence: u64,
     statuses: [Status; 3],
     draining: bool,
     /// Whether something was put on it that no report has.
     is_new: bool,
+    /// Of the probes' own answers.
+    told: [Told; 3],
 }
 
 #[derive(Debug)]
@@ -35,6 +36,9 @@ struct Entry {
     /// As it was last told.
     item: Item,
     task: Option<AbortHandle>,
+    told: Told,
+    /// Whether it was seen to be lost, and nobody had taken its place.
+    missed: bool,
 }
 
 /// Where it is known from how something stands.
@@ -54,7 +58,7 @@ pub(crate) struct New {
     pub(crate) source: Source,
 }
 
-/// A change of status, to be told.
+/// A change of status to be told of in the log, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// `None` of the probe's own answer.
@@ -62,6 +66,8 @@ pub(crate) struct Change {
     pub(crate) probe: Probe,
     pub(crate) from: Status,
     pub(crate) to: Status,
+    /// How many changes these were.
+    pub(crate) times: u64,
     pub(crate) detail: Option<Arc<str>>,
 }
 
@@ -72,6 +78,8 @@ pub(crate) struct Seen {
     /// When to look again, because time alone may have changed something.
     pub(crate) until: Option<Instant>,
     pub(crate) changes: Vec<Change>,
+    /// Whether anybody is to be woken.
+    pub(crate) wakes: bool,
     /// If it is another than before.
     pub(crate) report: Option<Report>,
 }
@@ -79,24 +87,52 @@ pub(crate) struct Seen {
 /// At the earliest, whatever is looked at: a bound on how often time alone makes us look.
 const SOON: Duration = Duration::from_millis(1);
 
+/// How much may be on it: more than anybody reads, and little enough to look at all of it under a lock.
+pub(crate) const MOST: usize = 1000;
+
 impl Source {
     /// `None` if it is over.
-    fn look(&self, now: Instant) -> Option<Look> {
+    fn look(&self, now: Instant, draining: bool) -> Option<Look> {
         match self {
+            // What ends while all is being left is meant to, also if it hears of that a moment earlier.
+            Self::Heart(heart) if draining && heart.gone() == Some(Gone::Lost) => {
+                let detail = Some("its owner is gone, as all is being left".into());
+                Some(Look { status: Status::Pass, detail, until: None })
+            }
             Self::Check(standing) => Some(standing.look(now)),
             Self::Heart(heart) => heart.look(now),
             Self::Latch(latch) => Some(latch.look()),
         }
     }
 
-    /// Whether one of the same name takes its place: a check is told anew, and who is gone has a
-    /// successor.
-    fn makes_room(&self) -> bool {
+    /// Whether its owner is gone without a word.
+    fn is_lost(&self) -> bool {
         match self {
-            Self::Check(_) => true,
+            Self::Check(_) => false,
             Self::Heart(heart) => heart.gone().is_some_and(|gone| gone != Gone::Retired),
             Self::Latch(latch) => latch.is_lost(),
         }
+    }
+
+    /// Whether nothing is to be said of it any more.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Heart(heart) if heart.gone() == Some(Gone::Retired))
+    }
+}
+
+impl Entry {
+    fn is_named(&self, name: &str, probe: Probe, source: &Source) -> bool {
+        // One of another kind is another thing: a heart says nothing of what a check looks at.
+        mem::discriminant(&self.source) == mem::discriminant(source)
+            && self.item.probe == probe
+            && *self.item.name == *name
+    }
+
+    /// Whether this is the other one, begun anew.
+    fn succeeds(&self, other: &Self) -> bool {
+        self.id > other.id
+            && !self.source.is_over()
+            && self.is_named(&other.item.name, other.item.probe, &other.source)
     }
 }
 
@@ -106,34 +142,45 @@ impl Board {
             entries: Vec::new(),
             next: 0,
             transitions: 0,
-            sequence: 0,
             statuses: [Status::Pass; 3],
             draining: false,
             is_new: false,
+            told: [Told::new(Status::Pass); 3],
         }
     }
 
-    /// Returns its number, and the task of what it has replaced.
-    pub(crate) fn put(&mut self, new: New, now: Instant) -> (u64, Option<AbortHandle>) {
+    /// Returns its number, and the task of what it has replaced; `None` if there is no room.
+    ///
+    /// What it replaces: a check of this name, and whoever is lost.
+    pub(crate) fn put(&mut self, new: New, now: Instant) -> Option<(u64, Option<AbortHandle>)> {
         let New { name, probe, critical, source } = new;
-        let (id, name) = (self.next, Arc::<str>::from(name));
+        let is_former = |entry: &Entry| {
+            entry.is_named(&name, probe, &source)
+                && (entry.source.is_lost() || matches!(source, Source::Check(_)))
+        };
+        let former = self.entries.iter().position(is_former);
+        if former.is_none() && self.entries.len() >= MOST {
+            return None;
+        }
+        let status = source.look(now, self.draining).map_or(Status::Unknown, |look| look.status);
+        let name = Arc::from(name.as_str());
+        let item = Item { name, probe, critical, status, since: now, detail: None };
+        let id = self.next;
         self.next += 1;
         self.is_new = true;
-        let status = source.look(now).map_or(Status::Unknown, |look| look.status);
-        let mut item = Item { name, probe, critical, status, since: now, detail: None };
-        let former = self.entries.iter_mut().find(|former| {
-            former.item.probe == probe
-                && former.item.name == item.name
-                && former.source.makes_room()
-        });
-        if let Some(former) = former {
-            // So that what has changed is told.
-            (item.status, item.since) = (former.item.status, former.item.since);
-            let former = mem::replace(former, Entry { id, source, item, task: None });
-            return (id, former.task);
-        }
-        self.entries.push(Entry { id, source, item, task: None });
-        (id, None)
+        let mut entry =
+            Entry { id, source, item, task: None, told: Told::new(status), missed: false };
+        let Some(former) = former else {
+            self.entries.push(entry);
+            return Some((id, None));
+        };
+        let place = &mut self.entries[former];
+        // So that what has changed is told.
+        (entry.item.status, entry.item.since) = (place.item.status, place.item.since);
+        entry.told = place.told;
+        let former = mem::replace(place, entry);
+        self.forget_succeeded();
+        Some((id, former.task))
     }
 
     /// The task that looks at this. Given back if that has been replaced in the meantime.
@@ -159,49 +206,87 @@ impl Board {
         entry.item.probe != Probe::Startup || !standing.look(now).status.is_up()
     }
 
+    /// Nothing will be found of this check any more.
+    pub(crate) fn died(&mut self, id: u64) {
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id)
+            && let Source::Check(standing) = &mut entry.source
+        {
+            standing.died();
+        }
+    }
+
+    /// A task that has been started again is not missed: whoever is lost goes once there is a younger one.
+    /// Each is asked about once, since later ones replace it as they come.
+    fn forget_succeeded(&mut self) {
+        let is_lost = |entry: &Entry| !entry.missed && entry.source.is_lost();
+        let lost: Vec<_> =
+            self.entries.iter().filter(|entry| is_lost(entry)).map(|entry| entry.id).collect();
+        for id in lost {
+            let Some(at) = self.entries.iter().position(|entry| entry.id == id) else { continue };
+            let is_succeeded = self.entries.iter().any(|entry| entry.succeeds(&self.entries[at]));
+            if is_succeeded {
+                self.entries.remove(at);
+            } else {
+                self.entries[at].missed = true;
+            }
+        }
+    }
+
     /// Looks at everything. Time should not go back from one look to the next; what was told before is
     /// not taken back by it.
     pub(crate) fn look(&mut self, now: Instant, draining: bool) -> Seen {
         let mut changes = Vec::new();
         let mut until = None;
         let before = self.entries.len();
+        self.forget_succeeded();
         let mut is_new = mem::take(&mut self.is_new);
+        let (mut wakes, mut transitions) = (self.draining != draining, 0);
         self.entries.retain_mut(|entry| {
-            let item = &mut entry.item;
+            let (item, told) = (&mut entry.item, &mut entry.told);
             // What has once started is not asked again.
-            if item.probe == Probe::Startup && item.status.is_up() {
-                return true;
+            if item.probe != Probe::Startup || !item.status.is_up() {
+                let Some(look) = entry.source.look(now, draining) else { return false };
+                until = earlier(until, look.until);
+                is_new |= item.detail != look.detail;
+                item.detail = look.detail;
+                if item.status != look.status {
+                    transitions += 1;
+                    told.changed();
+                    (item.status, item.since) = (look.status, now);
+                }
             }
-            let Some(look) = entry.source.look(now) else { return false };
-            until = earlier(until, look.until);
-            is_new |= item.detail != look.detail;
-            item.detail = look.detail;
-            if item.status != look.status {
+            if let Some((from, times)) = told.due(item.status, now) {
                 changes.push(Change {
                     name: Some(Arc::clone(&item.name)),
                     probe: item.probe,
-                    from: item.status,
-                    to: look.status,
+                    from,
+                    to: item.status,
+                    times,
                     detail: item.detail.clone(),
                 });
-                (item.status, item.since) = (look.status, now);
             }
+            until = earlier(until, told.until());
             true
         });
-        self.transitions += changes.len() as u64;
+        self.transitions += transitions;
         let statuses = answers(self.items(), draining);
         for probe in Probe::ALL {
-            let (from, to) = (self.statuses[probe as usize], statuses[probe as usize]);
-            if from != to {
-                changes.push(Change { name: None, probe, from, to, detail: None });
+            let (told, to) = (&mut self.told[probe as usize], statuses[probe as usize]);
+            if self.statuses[probe as usize] != to {
+                wakes = true;
+                told.changed();
             }
+            if let Some((from, times)) = told.due(to, now) {
+                changes.push(Change { name: None, probe, from, to, times, detail: None });
+            }
+            until = earlier(until, told.until());
         }
-        is_new |= !changes.is_empty() || before != self.entries.len() || self.draining != draining;
+        wakes |= transitions > 0;
+        is_new |= wakes || before != self.entries.len();
         (self.statuses, self.draining) = (statuses, draining);
-        self.sequence += u64::from(is_new);
         let report = is_new.then(|| self.report());
         let until = until.map(|until| until.max(now + SOON));
-        Seen { statuses, until, changes, report }
+        Seen { statuses, until, changes, wakes, report }
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -210,7 +295,6 @@ impl Board {
             draining: self.draining,
             items: self.items().cloned().collect(),
             transitions: self.transitions,
-            sequence: self.sequence,
         }
     }
 

@@ -21,7 +21,15 @@ use crate::{Finding, standing::Standing, threshold::Threshold};
 /// | [`critical`](Self::critical) | no | whether it takes readiness along |
 ///
 /// The first four are those of a Kubernetes probe. The first look is at once. There is never more than one
-/// at a time; one that takes longer than its timeout is dropped. A look that panics has failed.
+/// at a time; one that takes longer than its timeout is dropped, and one that answers later than that, since it
+/// has blocked its thread, has failed all the same. A look that panics has failed, also if it does so as it is
+/// dropped.
+///
+/// Each change is in the log, at `info`: the first at once, and what follows in one line each 10 s, which says how
+/// many there were.
+///
+/// The closure must not hold a [`Health`](crate::Health): its registry would hold the check, and the check its
+/// registry, until the runtime ends. Give it what it reads instead.
 ///
 /// # Degraded or critical
 ///
@@ -112,8 +120,8 @@ impl<F> Check<F> {
 
     /// Gives a look this long.
     ///
-    /// A look that blocks its thread cannot be ended; that it does not answer is found by its
-    /// [age](Self::max_age).
+    /// A look that blocks its thread cannot be ended, and has failed when it is done. That it is never done is
+    /// found by its [age](Self::max_age).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timing.timeout = timeout;

@@ -2,7 +2,11 @@ use std::{pin::pin, time::Duration};
 
 use tokio::time::{self, Instant};
 
-use crate::{Exchange, Health, Phase, clock::now, log::LAYER};
+use crate::{
+    Exchange, Health, Phase,
+    clock::{nanos, now},
+    log::LAYER,
+};
 
 /// Leaving in good order.
 impl Health {
@@ -44,12 +48,12 @@ impl Health {
     pub fn drain(&self, delay: Duration) {
         let registry = &self.0;
         let now = now();
-        let from = registry.clock.nanos(now).saturating_add(crate::clock::nanos(delay));
-        if registry.gate.drain(from) {
+        let from = registry.clock.nanos(now).saturating_add(nanos(delay));
+        if registry.gate.drain(registry.clock.nanos(now), from) {
             tracing::info!(target: "palisade", layer = LAYER, delay = ?delay, "Draining");
         }
         registry.start();
-        registry.evaluate(now);
+        registry.evaluate();
     }
 
     /// Takes a [`drain`](Self::drain) back: requests are let in, and readiness is what it would be.
@@ -57,7 +61,7 @@ impl Health {
         if self.0.gate.resume() {
             tracing::info!(target: "palisade", layer = LAYER, "Drain taken back");
         }
-        self.0.evaluate(now());
+        self.0.evaluate();
     }
 
     /// How far a shutdown has come.
@@ -93,39 +97,51 @@ impl Health {
     ///
     /// Dropping the future changes nothing.
     pub async fn drained(&self) {
-        let gate = self.0.gate;
-        loop {
-            let mut changed = pin!(gate.changed.notified());
-            // Before the phase is read: what changes from here on wakes.
-            changed.as_mut().enable();
-            let phase = self.phase();
-            let refuses = gate.refuses_from().and_then(|from| self.0.clock.moment(from));
-            match (phase, refuses) {
-                (Phase::Drained, _) => return,
-                (Phase::Draining, Some(from)) => {
-                    drop(time::timeout_at(Instant::from_std(from), changed).await);
-                }
-                _ => changed.await,
-            }
-        }
+        self.drained_by(None).await;
     }
 
-    /// The same, but waits no longer than this from now. Returns how many exchanges were still in flight
-    /// then: 0 if it has drained.
+    /// The same, but waits no longer than this from the moment at which the drain began: also one that
+    /// began before this was called, or begins long after. Returns how many exchanges were still in flight
+    /// at the end: 0 if it has drained.
     ///
-    /// When the time has passed, a shutdown that has begun counts as [over](Phase::Drained) for everybody:
-    /// new requests are refused, and what waits for its end is told. What is in flight is not cut
-    /// off by that, but by the end of the server.
+    /// When the time has passed, the shutdown counts as [over](Phase::Drained) for everybody: new requests
+    /// are refused, and what waits for its end is told. What is in flight is not cut off by that, but by the end
+    /// of the server. A drain that is [taken back](Self::resume) takes its bound along; the next one has all
+    /// of the time anew.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing, and takes the bound back.
     pub async fn drained_within(&self, bound: Duration) -> u64 {
-        if time::timeout(bound, self.drained()).await.is_ok() {
-            // More than that is what a bound of somebody else has left.
-            return self.in_flight();
+        self.drained_by(Some(nanos(bound))).await;
+        self.0.gate.left_behind()
+    }
+
+    async fn drained_by(&self, bound: Option<u64>) {
+        let (gate, clock) = (self.0.gate, self.0.clock);
+        loop {
+            let mut changed = pin!(gate.changed.notified());
+            // Before the phase is read: what changes from here on wakes.
+            changed.as_mut().enable();
+            let moment = clock.nanos(now());
+            if gate.phase(moment) == Phase::Drained {
+                return;
+            }
+            let begun = bound.and_then(|bound| Some((gate.begun()?, bound)));
+            let ends = begun.map(|(begun, bound)| begun.at.saturating_add(bound));
+            if let (Some((begun, _)), Some(ends)) = (begun, ends)
+                && ends <= moment
+            {
+                if gate.close(begun) {
+                    return;
+                }
+                continue;
+            }
+            let next = [gate.refuses_from(), ends].into_iter().flatten().min();
+            match next.and_then(|next| clock.moment(next)) {
+                Some(next) => drop(time::timeout_at(Instant::from_std(next), changed).await),
+                None => changed.await,
+            }
         }
-        self.0.gate.close();
-        self.in_flight()
     }
 }

@@ -22,10 +22,17 @@ pub(crate) struct Gate {
     word: AtomicU64,
     /// While draining, from when on nothing more is let in. Written before the word.
     refuse_from: AtomicU64,
-    /// Held for each change of a mark but the last.
-    marks: Mutex<()>,
+    /// Held for each change of a mark but `DRAINED` and `ORPHANED`.
+    marks: Mutex<Begun>,
     /// Told of each change that somebody may wait for.
     pub(crate) changed: Notify,
+}
+
+/// When the last drain began, and which it is: a bound that was set for one does not end another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) at: u64,
+    number: u64,
 }
 
 /// One exchange in flight.
@@ -38,8 +45,11 @@ const DRAINING: u64 = 1 << 62;
 const REFUSING: u64 = 1 << 61;
 /// What is still in flight is not waited for. Only beside `REFUSING`.
 const CLOSED: u64 = 1 << 60;
+/// While it refused, there was a moment at which nothing was in flight: nothing has been since, however many
+/// are counted for the moment in which they are refused. Only beside `REFUSING`.
+const DRAINED: u64 = 1 << 59;
 
-const MARKS: u64 = ORPHANED | DRAINING | REFUSING | CLOSED;
+const MARKS: u64 = ORPHANED | DRAINING | REFUSING | CLOSED | DRAINED;
 
 /// How far a shutdown has come; see [`Health::drain`](crate::Health::drain).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,7 +72,7 @@ impl Gate {
             Box::leak(Box::new(Self {
                 word: AtomicU64::new(0),
                 refuse_from: AtomicU64::new(0),
-                marks: Mutex::new(()),
+                marks: Mutex::new(Begun { at: 0, number: 0 }),
                 changed: Notify::new(),
             }))
         })
@@ -123,16 +133,25 @@ impl Gate {
         fence(Acquire);
         if before & ORPHANED != 0 {
             self.retire();
-        } else {
+        } else if before & REFUSING != 0 && before & (CLOSED | DRAINED) == 0 {
+            // If somebody has come in between, they are refused, and do this.
+            let _ = self.has_drained(before - ONE);
             self.changed.notify_waiters();
         }
     }
 
+    /// Marks that, if this is still all there is. Else it returns what there is now.
+    #[cold]
+    fn has_drained(&self, word: u64) -> Result<u64, u64> {
+        self.word.compare_exchange(word, word | DRAINED, AcqRel, Acquire)
+    }
+
     /// Refuses from this moment on. If it drains already, which is `false`, the nearer moment counts.
-    pub(crate) fn drain(&self, refuse_from: u64) -> bool {
-        let marks = lock(&self.marks);
+    pub(crate) fn drain(&self, now: u64, refuse_from: u64) -> bool {
+        let mut marks = lock(&self.marks);
         let begins = self.word.load(Relaxed) & DRAINING == 0;
         if begins {
+            *marks = Begun { at: now, number: marks.number + 1 };
             self.refuse_from.store(refuse_from, Relaxed);
         } else {
             self.refuse_from.fetch_min(refuse_from, Relaxed);
@@ -146,20 +165,30 @@ impl Gate {
     /// Lets in again. `false` if it did not drain.
     pub(crate) fn resume(&self) -> bool {
         let marks = lock(&self.marks);
-        let before = self.word.fetch_and(!(DRAINING | REFUSING | CLOSED), AcqRel);
+        let before = self.word.fetch_and(!(DRAINING | REFUSING | CLOSED | DRAINED), AcqRel);
         drop(marks);
         self.changed.notify_waiters();
         before & DRAINING != 0
     }
 
-    /// Waits no longer for what is in flight. Does nothing to one that does not drain.
-    pub(crate) fn close(&self) {
+    /// The drain that goes on.
+    pub(crate) fn begun(&self) -> Option<Begun> {
         let marks = lock(&self.marks);
-        if self.word.load(Relaxed) & DRAINING != 0 {
+        self.is_draining().then_some(*marks)
+    }
+
+    /// Waits no longer for what is in flight in this drain. `false` if that was taken back.
+    pub(crate) fn close(&self, begun: Begun) -> bool {
+        let marks = lock(&self.marks);
+        let goes_on = self.word.load(Relaxed) & DRAINING != 0 && *marks == begun;
+        if goes_on {
             self.word.fetch_or(REFUSING | CLOSED, AcqRel);
         }
         drop(marks);
-        self.changed.notify_waiters();
+        if goes_on {
+            self.changed.notify_waiters();
+        }
+        goes_on
     }
 
     pub(crate) fn phase(&self, now: u64) -> Phase {
@@ -171,15 +200,28 @@ impl Gate {
         if word & REFUSING == 0 && now >= self.refuse_from.load(Relaxed) && self.refuse(now) {
             word = self.word.fetch_or(0, AcqRel);
         }
-        if word & DRAINING == 0 {
-            Phase::Serving
-        } else if word & REFUSING == 0 {
-            Phase::Draining
-        } else if word & CLOSED == 0 && word & !MARKS != 0 {
-            Phase::Refusing
-        } else {
-            Phase::Drained
+        loop {
+            if word & DRAINING == 0 {
+                return Phase::Serving;
+            } else if word & REFUSING == 0 {
+                return Phase::Draining;
+            } else if word & (CLOSED | DRAINED) != 0 {
+                return Phase::Drained;
+            } else if word & !MARKS != 0 {
+                return Phase::Refusing;
+            }
+            // Kept, so that nobody who is refused from now on seems to be in flight.
+            match self.has_drained(word) {
+                Ok(_) => return Phase::Drained,
+                Err(now) => word = now,
+            }
         }
+    }
+
+    /// How many exchanges a drain that is over has left.
+    pub(crate) fn left_behind(&self) -> u64 {
+        let word = self.word.load(Acquire);
+        if word & DRAINED == 0 { word & !MARKS } else { 0 }
     }
 
     #[inline]

@@ -1,12 +1,16 @@
 use std::{fmt, sync::Arc};
 
-use tokio::sync::watch;
-
-use crate::{Liveness, Probe, Readiness, Report, Startup, Status, clock::now, registry::Registry};
+use crate::{
+    Liveness, Probe, Readiness, Report, Reports, Startup, Status, clock::now, registry::Registry,
+};
 
 /// How a service is, and how it leaves: the registry of all that says so.
 ///
 /// Cheap to clone; clones are the same registry. Its tasks end with the last of them.
+///
+/// It holds 1,000 checks, hearts and latches. Of what is registered beyond that, nothing is looked at and nothing
+/// is in the report; the first of it is told of in the log, at `warn`. One that takes another's place is
+/// not beyond it.
 ///
 /// See the [crate's documentation](crate).
 #[derive(Clone)]
@@ -59,12 +63,12 @@ impl Health {
         self.0.report()
     }
 
-    /// Tells of each change of a status, of a check or of a probe's answer.
+    /// Tells of each change of a status, of a check or of a probe's answer, and of a [drain](Self::drain).
     ///
     /// Who is slow sees the latest [`Report`] and misses those in between;
     /// [`transitions`](Report::transitions) says how many.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Report>> {
+    pub fn subscribe(&self) -> Reports {
         self.0.subscribe()
     }
 

@@ -9,13 +9,13 @@ use std::{
     },
 };
 
-use crate::{Status, clock::now, registry::Registry, standing::Look};
+use crate::{Status, registry::Registry, standing::Look};
 
 /// Something that must happen once before the service has started, as a migration; see
 /// [`Startup::latch`](crate::Startup::latch).
 ///
 /// Dropped before it is [set](Self::set), as by a task that failed, it is a failure, and the service stays
-/// down, until a latch of the same name takes its place.
+/// down, until a latch of the same name takes its place, or if one has already.
 #[must_use = "dropped before it is set, the service never starts"]
 pub struct Latch {
     state: Arc<LatchState>,
@@ -57,7 +57,7 @@ impl Latch {
     fn end(&self, as_state: u8) {
         let first = self.state.0.compare_exchange(0, as_state, AcqRel, Acquire).is_ok();
         if first && let Some(registry) = self.registry.upgrade() {
-            registry.evaluate(now());
+            registry.evaluate();
         }
     }
 }

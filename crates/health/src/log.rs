@@ -1,8 +1,9 @@
 use crate::board::Change;
 
-/// Tells of a change of state, once.
+/// Tells of a change of state, or of several, and how many those were.
 pub(crate) fn tell(change: &Change) {
-    let Change { name, probe, from, to, detail } = change;
+    let Change { name, probe, from, to, times, detail } = change;
+    let changes = (*times > 1).then_some(*times);
     if let Some(name) = name {
         tracing::info!(
             target: "palisade",
@@ -11,6 +12,7 @@ pub(crate) fn tell(change: &Change) {
             probe = %probe,
             from = %from,
             to = %to,
+            changes,
             detail = detail.as_deref(),
             "Check changed"
         );
@@ -21,6 +23,7 @@ pub(crate) fn tell(change: &Change) {
             probe = %probe,
             from = %from,
             to = %to,
+            changes,
             "Health changed"
         );
     }

@@ -75,9 +75,10 @@ impl Heartbeat {
 /// The heart of a background task, which holds it and [beats](Self::beat).
 ///
 /// Dropped, as by a task that ends, is aborted or panics, it is a failure, until a
-/// [heartbeat](Heartbeat) of the same name takes its place. A task that ends as it should says so by
-/// [`retire`](Self::retire); one that ends while the service [drains](crate::Health::drain) need not, unless
-/// by a panic.
+/// [heartbeat](Heartbeat) of the same name and probe takes its place, or if one has already: so a task may be
+/// started again before the old one is gone. Give tasks that run side by side a name each. A task that ends as it should says so by
+/// [`retire`](Self::retire); while the service [drains](crate::Health::drain) one that has not is no failure,
+/// unless it has panicked, and is missed when the drain is [taken back](crate::Health::resume).
 #[must_use = "dropped, it counts as a task that has died"]
 pub struct Pulse {
     heart: Arc<Heart>,
@@ -144,14 +145,9 @@ impl Drop for Pulse {
     fn drop(&mut self) {
         let Some(registry) = self.registry.upgrade() else { return };
         if self.heart.gone().is_none() {
-            self.heart.end(match thread::panicking() {
-                true => Gone::Panicked,
-                // What ends while all is being left is meant to.
-                false if registry.gate.is_draining() => Gone::Retired,
-                false => Gone::Lost,
-            });
+            self.heart.end(if thread::panicking() { Gone::Panicked } else { Gone::Lost });
         }
-        registry.evaluate(now());
+        registry.evaluate();
     }
 }
 

@@ -17,11 +17,12 @@ use tokio::{
 };
 
 use crate::{
-    Check, Finding, Probe, Report, Status,
-    board::{Board, New, Seen, Source},
+    Check, Finding, Probe, Report, Reports, Status,
+    board::{Board, MOST, New, Seen, Source},
     clock::{Clock, now},
     gate::Gate,
-    log::tell,
+    log::{LAYER, tell},
+    reports::Latest,
     runner::{Stopped, run, tick},
     services::Services,
     summary::Summary,
@@ -36,11 +37,15 @@ pub(crate) struct Registry {
     pub(crate) gate: &'static Gate,
     pub(crate) services: Services,
     inner: Mutex<Inner>,
-    report: watch::Sender<Arc<Report>>,
+    latest: Latest,
+    /// Told when there is another. It holds nothing, so that nobody holds its lock.
+    changed: watch::Sender<()>,
     /// Tells the ticker that it is to look earlier than it thinks.
     sooner: Arc<Notify>,
     /// Whether something waits for a runtime to run in.
     unstarted: AtomicBool,
+    /// Whether it was told that there is no room.
+    full: AtomicBool,
 }
 
 struct Inner {
@@ -56,16 +61,18 @@ type Spawn = Box<dyn FnOnce(&Handle) -> AbortHandle + Send>;
 impl Registry {
     pub(crate) fn new(now: Instant) -> Arc<Self> {
         let board = Board::new();
-        let report = watch::Sender::new(Arc::new(board.report()));
+        let latest = Arc::new(Mutex::new(Arc::new(board.report())));
         Arc::new(Self {
             summary: AtomicU64::new(Summary::new([Status::Pass; 3], None).bits()),
             clock: Clock::new(now),
             gate: Gate::take(),
             services: Services::new(),
             inner: Mutex::new(Inner { board, until: None, waiting: Vec::new(), ticker: None }),
-            report,
+            latest,
+            changed: watch::Sender::new(()),
             sooner: Arc::new(Notify::new()),
             unstarted: AtomicBool::new(true),
+            full: AtomicBool::new(false),
         })
     }
 
@@ -76,27 +83,29 @@ impl Registry {
         if summary.holds(self.clock.nanos(now)) {
             return summary.status(probe);
         }
-        self.evaluate(now)[probe as usize]
+        self.evaluate()[probe as usize]
     }
 
     pub(crate) fn report(&self) -> Arc<Report> {
         let now = now();
         if !Summary::from_bits(self.summary.load(Acquire)).holds(self.clock.nanos(now)) {
-            self.evaluate(now);
+            self.evaluate();
         }
-        Arc::clone(&self.report.borrow())
+        Arc::clone(&lock(&self.latest))
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Report>> {
-        self.report.subscribe()
+    pub(crate) fn subscribe(&self) -> Reports {
+        Reports::new(Arc::clone(&self.latest), self.changed.subscribe())
     }
 
     /// Looks at everything anew, and tells of what has changed.
     #[cold]
     #[inline(never)]
-    pub(crate) fn evaluate(&self, now: Instant) -> [Status; 3] {
+    pub(crate) fn evaluate(&self) -> [Status; 3] {
         let mut inner = lock(&self.inner);
-        let Seen { statuses, until, changes, report } =
+        // Under the lock, so that a moment that is past takes nothing back.
+        let now = now();
+        let Seen { statuses, until, changes, wakes, report } =
             inner.board.look(now, self.gate.is_draining());
         let refuses = self.gate.refuses_from().and_then(|from| self.clock.moment(from));
         let sooner = [until, refuses].into_iter().flatten().min();
@@ -104,23 +113,19 @@ impl Registry {
         inner.until = sooner;
         let nanos = until.map(|until| self.clock.nanos(until));
         self.summary.store(Summary::new(statuses, nanos).bits(), Release);
-        drop(inner);
-        // After the lock: who is woken is not ours. So an older one may come later, and is not published.
         if let Some(report) = report {
-            self.report.send_if_modified(|published| {
-                if published.sequence < report.sequence {
-                    *published = Arc::new(report);
-                }
-                !changes.is_empty()
-            });
+            *lock(&self.latest) = Arc::new(report);
+        }
+        drop(inner);
+        // After the lock: who is woken is not ours.
+        if wakes {
+            self.changed.send_replace(());
+            self.gate.changed.notify_waiters();
         }
         if is_sooner {
             self.sooner.notify_one();
         }
-        if !changes.is_empty() {
-            self.gate.changed.notify_waiters();
-            changes.iter().for_each(tell);
-        }
+        changes.iter().for_each(tell);
         statuses
     }
 
@@ -130,12 +135,26 @@ impl Registry {
     }
 
     pub(crate) fn put(self: &Arc<Self>, new: New) {
-        let (_, former) = lock(&self.inner).board.put(new, now());
+        let put = lock(&self.inner).board.put(new, now());
+        let Some((_, former)) = put else { return self.refuse() };
         if let Some(former) = former {
             former.abort();
         }
         self.start();
-        self.evaluate(now());
+        self.evaluate();
+    }
+
+    /// Tells of it once: who registers without end would fill the log as well.
+    #[cold]
+    fn refuse(&self) {
+        if !self.full.swap(true, Relaxed) {
+            tracing::warn!(
+                target: "palisade",
+                layer = LAYER,
+                most = MOST,
+                "Health is full, and watches nothing more"
+            );
+        }
     }
 
     pub(crate) fn check<F, Fut>(self: &Arc<Self>, probe: Probe, check: Check<F>)
@@ -147,7 +166,11 @@ impl Registry {
         let Check { name, look, timing, critical, .. } = check;
         let critical = critical || probe == Probe::Startup;
         let mut inner = lock(&self.inner);
-        let (id, former) = inner.board.put(New { name, probe, critical, source }, now());
+        let new = New { name, probe, critical, source };
+        let Some((id, former)) = inner.board.put(new, now()) else {
+            drop(inner);
+            return self.refuse();
+        };
         let this = Arc::downgrade(self);
         let spawn =
             move |runtime: &Handle| runtime.spawn(run(look, timing, this, id)).abort_handle();
@@ -158,7 +181,7 @@ impl Registry {
         }
         self.unstarted.store(true, Release);
         self.start();
-        self.evaluate(now());
+        self.evaluate();
     }
 
     /// Starts what waits for a runtime, if there is one here.
@@ -194,10 +217,15 @@ impl Registry {
 
     /// What a check has found. `false` if it is not to look again.
     pub(crate) fn found(&self, id: u64, finding: Finding) -> bool {
-        let now = now();
-        let goes_on = lock(&self.inner).board.found(id, finding, now);
-        self.evaluate(now);
+        let goes_on = lock(&self.inner).board.found(id, finding, now());
+        self.evaluate();
         goes_on
+    }
+
+    /// The task of a check has panicked.
+    pub(crate) fn died(&self, id: u64) {
+        lock(&self.inner).board.died(id);
+        self.evaluate();
     }
 
     /// The ticker's runtime has ended; it is to be started in another.
@@ -222,7 +250,7 @@ impl Drop for Registry {
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
-            .field("report", &self.report.borrow())
+            .field("report", &lock(&self.latest))
             .field("phase", &self.gate.phase(self.clock.nanos(now())))
             .field("in_flight", &self.gate.in_flight())
             .finish_non_exhaustive()

@@ -49,8 +49,6 @@ pub struct Report {
     pub(crate) draining: bool,
     pub(crate) items: Vec<Item>,
     pub(crate) transitions: u64,
-    /// Which of two is the later one.
-    pub(crate) sequence: u64,
 }
 
 impl Report {

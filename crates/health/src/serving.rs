@@ -152,6 +152,8 @@ impl ServingWatch {
     /// The status if it is another than was told last, or `None` at the end.
     pub fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServingStatus>> {
         let mut this = self.project();
+        // So that it is told of what time alone changes, though nobody asks anything else.
+        this.health.start();
         loop {
             // Before anything is looked at: what changes from here on wakes.
             let changed = this.changed.as_mut().poll(cx).is_ready();

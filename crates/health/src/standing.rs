@@ -24,11 +24,13 @@ pub(crate) struct Standing {
     /// The last result that was good: a pass, or a warning.
     good: Status,
     detail: Option<Arc<str>>,
+    /// Whether nobody looks any more.
+    dead: bool,
 }
 
 impl Standing {
     pub(crate) fn new(threshold: Threshold, max_age: Duration) -> Self {
-        Self { threshold, max_age, heard: None, good: Status::Pass, detail: None }
+        Self { threshold, max_age, heard: None, good: Status::Pass, detail: None, dead: false }
     }
 
     /// Takes a result. One that is unknown says nothing, and is not counted.
@@ -44,7 +46,16 @@ impl Standing {
         }
     }
 
+    /// Who looked has panicked.
+    pub(crate) fn died(&mut self) {
+        self.dead = true;
+    }
+
     pub(crate) fn look(&self, now: Instant) -> Look {
+        if self.dead {
+            let detail = Some("its task has panicked".into());
+            return Look { status: Status::Fail, detail, until: None };
+        }
         let until = self.heard.and_then(|heard| heard.checked_add(self.max_age));
         let stale = until.is_some_and(|until| until <= now);
         let status = match self.threshold.thought() {
@@ -123,6 +134,16 @@ mod tests {
         assert_eq!(look.detail.as_deref(), Some("nothing was heard of it for 30s"));
         standing.found(().into(), until);
         assert_eq!(standing.look(until).status, Status::Pass);
+    }
+
+    #[test]
+    fn who_does_not_look_any_more_has_failed_whatever_was_found() {
+        let (mut standing, now) = standing(3);
+        standing.found(().into(), now);
+        standing.died();
+        let look = standing.look(now + 1000 * SECOND);
+        assert_eq!((look.status, look.until), (Status::Fail, None));
+        assert_eq!(look.detail.as_deref(), Some("its task has panicked"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use palisade_health::{Check, Health, Item, Probe, Status};
+use palisade_health::{Check, Health, Heartbeat, Item, Probe, Status};
 use tokio::{
     runtime::{Builder, Handle},
     task::yield_now,
@@ -312,5 +312,73 @@ fn a_runtime_that_ends_takes_its_checks_along() {
         health.start();
         timeout(2000 * SECOND, news.changed()).await.unwrap().unwrap();
         assert_eq!(news.borrow().status(Probe::Readiness), Status::Unknown);
+    });
+}
+
+/// Panics as it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "as it was dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_panics_as_it_is_dropped_has_failed_and_is_looked_at_again() {
+    for how in ["by its timeout", "with its panic", "at its end"] {
+        let health = Health::new();
+        let mut looks = 0;
+        let look = move || {
+            looks += 1;
+            let first = looks == 1;
+            async move {
+                match how {
+                    _ if !first => {}
+                    "by its timeout" => {
+                        let _bomb = Bomb;
+                        pending::<()>().await;
+                    }
+                    "with its panic" => std::panic::panic_any(Bomb),
+                    _ => drop(Bomb),
+                }
+            }
+        };
+        health.readiness().check(Check::new("db", look).every(5 * SECOND).failures(1).critical());
+        sleep(2 * SECOND).await;
+        assert_eq!(ready(&health), Status::Fail, "{how}");
+        sleep(5 * SECOND).await;
+        assert_eq!(ready(&health), Status::Pass, "{how}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_answers_after_its_timeout_has_failed() {
+    let health = Health::new();
+    // Nobody else gets on in the meantime, as when a thread is blocked.
+    let blocks = async || tokio::time::advance(3 * SECOND).await;
+    health.readiness().check(Check::new("x", blocks).timeout(2 * SECOND).failures(1).critical());
+    settle().await;
+    assert_eq!(ready(&health), Status::Fail);
+    let report = health.report();
+    assert_eq!(report.items()[0].detail(), Some("it took longer than 2s"));
+}
+
+/// Where there is no timer no look can be bounded, and nothing can be waited for.
+#[test]
+fn without_a_timer_it_says_so_and_tries_only_once() {
+    let health = Health::new();
+    let runtime = Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        health.readiness().check(Check::new("db", async || ()).critical());
+        let _pulse = health.readiness().pulse(Heartbeat::every("loop", 10 * SECOND));
+        settle().await;
+        assert_eq!(ready(&health), Status::Fail);
+        assert_eq!(health.report().items()[0].detail(), Some("its task has panicked"));
+        for _ in 0..10 {
+            health.start();
+            assert_eq!(Handle::current().metrics().num_alive_tasks(), 0, "another try");
+            settle().await;
+        }
     });
 }

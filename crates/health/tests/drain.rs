@@ -8,6 +8,7 @@ use palisade_health::{
     Check, Exchange, Health, Heartbeat, Phase, Probe, ServingStatus, ServingWatch, Status,
 };
 use tokio::{
+    runtime::Builder,
     task::yield_now,
     time::{Instant, sleep, timeout},
 };
@@ -32,7 +33,7 @@ async fn readiness_fails_at_once_and_requests_are_served_for_the_delay() {
     let mut news = health.subscribe();
     health.drain(5 * SECOND);
     assert!(news.has_changed().unwrap());
-    let report = news.borrow_and_update().clone();
+    let report = news.borrow_and_update();
     assert!(report.is_draining());
     assert_eq!(
         Probe::ALL.map(|probe| report.status(probe)),
@@ -47,6 +48,21 @@ async fn readiness_fails_at_once_and_requests_are_served_for_the_delay() {
     drop(exchange);
     assert_eq!((health.phase(), health.in_flight()), (Phase::Drained, 0));
     assert_eq!(health.status(Probe::Liveness), Status::Pass);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_is_told_to_subscribers_though_it_was_not_ready_before() {
+    let health = Health::new();
+    let dead = health.liveness().pulse(Heartbeat::every("loop", SECOND));
+    sleep(2 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Fail);
+    let mut news = health.subscribe();
+    news.mark_unchanged();
+    health.drain(5 * SECOND);
+    assert!(news.has_changed().unwrap() && news.borrow_and_update().is_draining());
+    health.resume();
+    assert!(news.has_changed().unwrap() && !news.borrow_and_update().is_draining());
+    dead.retire();
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,12 +125,45 @@ async fn what_waits_may_wait_in_a_task_of_its_own() {
     assert_eq!(task.await.unwrap(), 0);
 }
 
+/// As it is given to a server that is to shut down gracefully, long before it does.
 #[tokio::test(start_paused = true)]
-async fn a_bound_that_passes_before_it_drains_changes_nothing() {
+async fn a_bound_begins_with_the_drain_however_early_or_late_it_is_asked_for() {
+    for (before, after) in [(1000 * SECOND, Duration::ZERO), (Duration::ZERO, 7 * SECOND)] {
+        let health = Health::new();
+        let stuck = enter(&health);
+        let begins = health.clone();
+        let drain = tokio::spawn(async move {
+            sleep(before).await;
+            begins.drain(5 * SECOND);
+            Instant::now()
+        });
+        sleep(after).await;
+        assert_eq!(health.drained_within(20 * SECOND).await, 1);
+        assert_eq!(drain.await.unwrap().elapsed(), 20 * SECOND);
+        assert_eq!(health.phase(), Phase::Drained);
+        drop(stuck);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bound_of_a_drain_that_was_taken_back_does_not_end_the_next() {
     let health = Health::new();
-    assert_eq!(health.drained_within(SECOND).await, 0);
-    assert_eq!(health.phase(), Phase::Serving);
-    let _served = enter(&health);
+    let _stuck = enter(&health);
+    health.drain(5 * SECOND);
+    let mut over = task::spawn(health.drained_within(10 * SECOND));
+    assert_pending!(over.poll());
+    sleep(9 * SECOND).await;
+    health.resume();
+    assert_pending!(over.poll());
+    sleep(2 * SECOND).await;
+    health.drain(5 * SECOND);
+    assert_pending!(over.poll());
+    sleep(9 * SECOND).await;
+    assert_eq!(health.phase(), Phase::Refusing);
+    assert_pending!(over.poll());
+    sleep(SECOND).await;
+    assert_eq!(assert_ready!(over.poll()), 1);
+    assert_eq!(health.phase(), Phase::Drained);
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,6 +271,20 @@ async fn a_service_follows_readiness_until_something_else_is_set() {
     health.resume();
     service.follow_readiness();
     assert_eq!(service.status(), ServingStatus::Serving);
+}
+
+/// All of it is registered outside a runtime, and nobody asks for anything else.
+#[test]
+fn a_watch_is_told_of_what_time_alone_changes() {
+    let health = Health::new();
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let pulse = health.readiness().pulse(Heartbeat::every("loop", 10 * SECOND).critical());
+    runtime.block_on(async {
+        let mut watch = Box::pin(health.watch_serving(""));
+        assert_eq!(next(&mut watch).await, Some(ServingStatus::Serving));
+        assert_eq!(next(&mut watch).await, Some(ServingStatus::NotServing));
+    });
+    pulse.retire();
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,6 +146,28 @@ async fn a_task_that_ends_while_all_is_being_left_is_no_failure_unless_it_panics
     assert_eq!(health.status(Probe::Liveness), Status::Fail);
 }
 
+/// Two hear of a signal, and the one that drains is the slower one.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ends_a_moment_before_the_drain_is_no_failure_and_is_missed_if_that_is_taken_back()
+ {
+    let health = Health::new();
+    for late in [false, true] {
+        let pulse = health.liveness().pulse(Heartbeat::every("loop", 10 * SECOND));
+        if late {
+            health.drain(SECOND);
+            drop(pulse);
+        } else {
+            drop(pulse);
+            health.drain(SECOND);
+        }
+        sleep(60 * SECOND).await;
+        assert_eq!(health.status(Probe::Liveness), Status::Pass);
+        health.resume();
+        assert_eq!(health.status(Probe::Liveness), Status::Fail);
+        assert_eq!(detail(&health, "loop").as_deref(), Some("its owner is gone"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_workers_of_one_name_are_two() {
     let health = Health::new();
@@ -160,6 +182,93 @@ async fn two_workers_of_one_name_are_two() {
     sleep(SECOND).await;
     assert_eq!((health.status(Probe::Readiness), health.report().items().len()), (Status::Pass, 1));
     other.retire();
+}
+
+/// As a supervisor does it: the old one is gone only after the new one has begun.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_was_started_again_before_the_old_one_was_gone_is_not_missed() {
+    let health = Health::new();
+    let start = || {
+        let pulse = health.liveness().pulse(Heartbeat::every("loop", 30 * SECOND));
+        tokio::spawn(async move {
+            loop {
+                pulse.beat();
+                sleep(SECOND).await;
+            }
+        })
+    };
+    let [oldest, old] = [start(), start()];
+    yield_now().await;
+    oldest.abort();
+    old.abort();
+    let newest = start();
+    sleep(10 * SECOND).await;
+    assert_eq!((all(&health), health.report().items().len()), ([Status::Pass; 3], 1));
+    newest.abort();
+    assert!(newest.await.unwrap_err().is_cancelled());
+    assert_eq!((health.status(Probe::Liveness), health.report().items().len()), (Status::Fail, 1));
+
+    let lost = health.startup().latch("migrations");
+    let latch = health.startup().latch("migrations");
+    drop(lost);
+    latch.set();
+    assert_eq!(health.status(Probe::Startup), Status::Pass);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_stands_for_another_thing_in_each_kind() {
+    let health = Health::new();
+    let broken = Check::new("disk", async || Err::<(), _>("gone")).failures(1).critical();
+    health.readiness().check(broken);
+    health.startup().check(Check::new("schema", async || ()));
+    sleep(SECOND).await;
+    assert_eq!(all(&health), [Status::Pass, Status::Fail, Status::Pass]);
+    let pulse = health.readiness().pulse(Heartbeat::busy("disk", 30 * SECOND));
+    let latch = health.startup().latch("schema");
+    sleep(SECOND).await;
+    assert_eq!(all(&health), [Status::Pass, Status::Fail, Status::Unknown]);
+    assert_eq!(health.report().items().len(), 4);
+    latch.set();
+    pulse.retire();
+}
+
+#[test]
+fn what_is_lost_is_bounded_and_a_name_that_is_known_finds_room() {
+    let health = Health::new();
+    for job in 0..1100 {
+        drop(health.readiness().pulse(Heartbeat::busy(format!("job {job}"), SECOND)));
+    }
+    assert_eq!(health.report().items().len(), 1000);
+    // Nobody listens to this one, and it does no harm.
+    let unknown = health.readiness().pulse(Heartbeat::busy("job 1099", SECOND).critical());
+    unknown.beat();
+    drop(unknown);
+    assert_eq!(health.status(Probe::Readiness), Status::Warn);
+    let known = health.readiness().pulse(Heartbeat::busy("job 7", SECOND));
+    let report = health.report();
+    let item = report.items().iter().find(|item| item.name() == "job 7").unwrap();
+    assert_eq!(item.status(), Status::Pass);
+    known.retire();
+}
+
+/// With a lock behind the report, this one would wait for itself.
+#[tokio::test(start_paused = true)]
+async fn who_keeps_a_report_stops_nobody() {
+    let health = Health::new();
+    let pulse = health.readiness().pulse(Heartbeat::every("loop", 10 * SECOND));
+    let mut news = health.subscribe();
+    let kept = (news.borrow(), news.borrow_and_update());
+    sleep(10 * SECOND).await;
+    assert_eq!(health.status(Probe::Readiness), Status::Warn);
+    assert!(news.has_changed().unwrap());
+    let stopped = news.wait_for(|report| report.transitions() == 1).await.unwrap();
+    assert_eq!(stopped.status(Probe::Readiness), Status::Warn);
+    assert_eq!((kept.0.transitions(), kept.1.transitions()), (0, 0));
+    pulse.retire();
+    drop(health);
+    assert!(news.changed().await.is_ok(), "the last change is told");
+    assert!(news.changed().await.is_err());
+    assert_eq!(news.borrow().items().len(), 0);
 }
 
 /// Registered outside a runtime, so that no task of ours looks.

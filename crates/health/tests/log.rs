@@ -71,3 +71,28 @@ async fn a_change_is_logged_once_with_its_reason() {
     health.resume();
     assert_eq!(written.take(), [format!(r#"{layer}Drain taken back layer="health""#)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_flaps_does_not_fill_the_log() {
+    let written = Written::default();
+    let log = tracing_subscriber::fmt().without_time().with_ansi(false);
+    let _guard = tracing::subscriber::set_default(log.with_writer(written.clone()).finish());
+    let (health, mut looks) = (Health::new(), 0);
+    let flaps = move || {
+        looks += 1;
+        std::future::ready(if looks < 5000 && looks % 2 == 0 { Status::Fail } else { Status::Pass })
+    };
+    let check = Check::new("db", flaps).every(Duration::from_millis(10)).failures(1).critical();
+    health.readiness().check(check);
+    sleep(45 * SECOND).await;
+    assert!(health.report().transitions() > 4000);
+    let lines = written.take();
+    assert_eq!(lines.len(), 10, "{lines:?}");
+    assert!(lines.iter().skip(4).all(|line| line.contains("changes=")), "{lines:?}");
+    sleep(60 * SECOND).await;
+    // What it has come to is told, though nothing changes any more.
+    let lines = written.take();
+    assert!(lines.last().unwrap().contains("to=pass"), "{lines:?}");
+    sleep(60 * SECOND).await;
+    assert_eq!(written.take(), [""; 0]);
+}

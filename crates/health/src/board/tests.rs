@@ -27,7 +27,7 @@ fn what_each_thing_does_to_each_probe() {
         for (status, expected) in all.into_iter().zip(answers) {
             let now = crate::clock::now();
             let mut board = Board::new();
-            let (id, _) = board.put(check("it", probe, critical), now);
+            let (id, _) = board.put(check("it", probe, critical), now).unwrap();
             board.found(id, status.into(), now);
             let seen = board.look(now, false);
             assert_eq!(seen.statuses, expected, "{probe}, {critical}, {status}");
@@ -42,7 +42,7 @@ fn what_each_thing_does_to_each_probe() {
 fn each_change_is_told_once() {
     let now = crate::clock::now();
     let mut board = Board::new();
-    let (id, _) = board.put(check("db", Probe::Readiness, true), now);
+    let (id, _) = board.put(check("db", Probe::Readiness, true), now).unwrap();
     let told = |seen: Seen| {
         let told = |change: Change| {
             let name = change.name.as_deref().unwrap_or("all").to_owned();
@@ -55,6 +55,8 @@ fn each_change_is_told_once() {
     assert_eq!((changes, is_new), (vec![all(Status::Pass, Status::Unknown)], true));
     assert_eq!(told(board.look(now, false)), (vec![], false));
 
+    // Late enough for another line in the log.
+    let now = now + 10 * SECOND;
     let refused = || Finding::from(Status::Fail).with_detail("refused");
     board.found(id, refused(), now);
     let db = ("db".to_owned(), Status::Unknown, Status::Fail, Some("refused".into()));
@@ -72,7 +74,7 @@ fn each_change_is_told_once() {
 fn since_when_is_told_from_the_change_on() {
     let now = crate::clock::now();
     let mut board = Board::new();
-    let (id, _) = board.put(check("db", Probe::Readiness, true), now);
+    let (id, _) = board.put(check("db", Probe::Readiness, true), now).unwrap();
     board.found(id, ().into(), now + SECOND);
     board.look(now + SECOND, false);
     board.found(id, ().into(), now + 9 * SECOND);
@@ -84,7 +86,7 @@ fn since_when_is_told_from_the_change_on() {
 fn a_start_is_not_taken_back() {
     let now = crate::clock::now();
     let mut board = Board::new();
-    let (id, _) = board.put(check("schema", Probe::Startup, true), now);
+    let (id, _) = board.put(check("schema", Probe::Startup, true), now).unwrap();
     assert!(board.found(id, Status::Fail.into(), now), "it is looked at again");
     board.look(now, false);
     assert!(!board.found(id, Status::Warn.into(), now), "it has passed");
@@ -104,14 +106,14 @@ proptest! {
         let mut now = crate::clock::now();
         let clock = Clock::new(now);
         let mut board = Board::new();
-        let (id, _) = board.put(check("db", Probe::Readiness, true), now);
+        let (id, _) = board.put(check("db", Probe::Readiness, true), now).unwrap();
         let hearts: Vec<_> = hearts
             .into_iter()
             .map(|(allowed, always, critical)| {
                 let heart = Arc::new(Heart::new(clock, allowed * SECOND, always, now));
                 let source = Source::Heart(Arc::clone(&heart));
                 let probe = Probe::Readiness;
-                board.put(New { name: String::new(), probe, critical, source }, now);
+                board.put(New { name: String::new(), probe, critical, source }, now).unwrap();
                 heart
             })
             .collect();

@@ -45,7 +45,7 @@ fn when_it_has_drained_nobody_is_inside_or_comes_in() {
     builder.check(|| {
         let (gate, inside) = (Gate::take(), Arc::new(Inside::default()));
         let visitors = [visitor(gate, &inside, 5), visitor(gate, &inside, 5)];
-        gate.drain(5);
+        gate.drain(0, 5);
         if gate.phase(5) == Phase::Drained {
             // Of all who are ever let in, each has come in and gone.
             assert_eq!(inside.now.load(SeqCst), 0);
@@ -71,7 +71,7 @@ fn whoever_waits_for_the_last_is_woken() {
         let gate = Gate::take();
         let exchange = gate.enter(|| 0).unwrap();
         let leaver = thread::spawn(move || drop(exchange));
-        gate.drain(0);
+        gate.drain(0, 0);
         // Refuses from here on, so that nothing is left to be told of but the last to leave.
         gate.phase(0);
         let mut changed = pin!(gate.changed.notified());
@@ -89,7 +89,7 @@ fn whoever_waits_for_the_last_is_woken() {
 fn who_is_refused_hides_no_end_from_those_who_wait() {
     loom::model(|| {
         let (gate, inside) = (Gate::take(), Arc::new(Inside::default()));
-        gate.drain(0);
+        gate.drain(0, 0);
         let late = visitor(gate, &inside, 0);
         let mut changed = pin!(gate.changed.notified());
         changed.as_mut().enable();
@@ -102,20 +102,59 @@ fn who_is_refused_hides_no_end_from_those_who_wait() {
 }
 
 #[test]
+fn what_has_drained_stays_so_while_others_are_refused() {
+    loom::model(|| {
+        let (gate, inside) = (Gate::take(), Arc::new(Inside::default()));
+        let exchange = gate.enter(|| 0).unwrap();
+        gate.drain(0, 0);
+        let late = visitor(gate, &inside, 0);
+        drop(exchange);
+        if gate.phase(0) == Phase::Drained {
+            assert_eq!((gate.phase(0), gate.left_behind()), (Phase::Drained, 0));
+        }
+        late.join().unwrap();
+        assert_eq!((gate.phase(0), gate.left_behind()), (Phase::Drained, 0));
+        gate.orphan();
+    });
+}
+
+/// The last one leaves a drain that is taken back meanwhile, and must not end the next.
+#[test]
+fn who_leaves_one_drain_does_not_end_the_next() {
+    loom::model(|| {
+        let gate = Gate::take();
+        let exchange = gate.enter(|| 0).unwrap();
+        gate.drain(0, 0);
+        gate.phase(0);
+        let leaver = thread::spawn(move || drop(exchange));
+        gate.resume();
+        let held = gate.enter(|| 0).unwrap();
+        gate.drain(0, 0);
+        assert_eq!(gate.phase(0), Phase::Refusing);
+        leaver.join().unwrap();
+        assert_eq!((gate.phase(0), gate.left_behind()), (Phase::Refusing, 1));
+        drop(held);
+        assert_eq!(gate.phase(0), Phase::Drained);
+        gate.orphan();
+    });
+}
+
+#[test]
 fn what_is_taken_back_leaves_nothing_behind() {
     loom::model(|| {
         let (gate, inside) = (Gate::take(), Arc::new(Inside::default()));
-        gate.drain(5);
+        gate.drain(0, 5);
         // Sees that it is time to refuse, while that is being taken back.
         let late = visitor(gate, &inside, 5);
-        let closer = thread::spawn(move || gate.close());
+        let begun = gate.begun().unwrap();
+        let closer = thread::spawn(move || drop(gate.close(begun)));
         gate.resume();
         late.join().unwrap();
         closer.join().unwrap();
         assert_eq!(gate.phase(9), Phase::Serving);
         assert!(gate.enter(|| 9).is_some());
         assert_eq!(gate.in_flight(), 0);
-        gate.drain(20);
+        gate.drain(0, 20);
         assert_eq!(gate.phase(9), Phase::Draining, "the next one begins anew");
         gate.orphan();
     });
@@ -135,7 +174,7 @@ fn what_was_done_inside_has_happened_before_it_has_drained() {
                 drop(exchange);
             })
         };
-        gate.drain(0);
+        gate.drain(0, 0);
         if gate.phase(0) == Phase::Drained {
             written.with(|_| ());
         }
@@ -149,7 +188,7 @@ fn gates_pass_to_the_next_owner_only_when_nothing_refers_to_them() {
     loom::model(|| {
         let gate = Gate::take();
         let exchange = gate.enter(|| 0).unwrap();
-        gate.drain(0);
+        gate.drain(0, 0);
         let leaver = thread::spawn(move || drop(exchange));
         let owner = thread::spawn(move || gate.orphan());
         let next = Gate::take();

@@ -63,7 +63,7 @@ proptest! {
                 }
                 Event::Leave(_) => {}
                 Event::Drain(delay) => {
-                    gate.drain(now + delay);
+                    gate.drain(now, now + delay);
                     naive.drains.push(now + delay);
                 }
                 Event::Resume => {
@@ -71,8 +71,9 @@ proptest! {
                     naive = Naive::default();
                 }
                 Event::Close => {
-                    gate.close();
-                    naive.closed |= !naive.drains.is_empty();
+                    let goes_on = gate.begun().is_some_and(|begun| gate.close(begun));
+                    prop_assert_eq!(goes_on, !naive.drains.is_empty());
+                    naive.closed |= goes_on;
                 }
             }
             let expected = naive.phase(inside.len(), now);
@@ -100,7 +101,7 @@ fn the_clock_is_not_asked_while_it_serves() {
 fn the_last_to_leave_wakes_and_no_other_does() {
     let gate = Gate::take();
     let [one, other] = [gate.enter(|| 0).unwrap(), gate.enter(|| 0).unwrap()];
-    gate.drain(0);
+    gate.drain(0, 0);
     assert_eq!(gate.phase(0), Phase::Refusing);
     let mut changed = task::spawn(gate.changed.notified());
     assert_pending!(changed.poll());
@@ -124,11 +125,62 @@ fn nobody_is_woken_while_it_serves() {
 }
 
 #[test]
+fn who_comes_while_it_drains_wakes_nobody_before_it_refuses_nor_when_it_has_drained() {
+    let gate = Gate::take();
+    gate.drain(0, 9);
+    let mut changed = task::spawn(gate.changed.notified());
+    assert_pending!(changed.poll());
+    drop(gate.enter(|| 8).unwrap());
+    assert_pending!(changed.poll());
+    drop(changed);
+    assert_eq!(gate.phase(9), Phase::Drained);
+    let mut changed = task::spawn(gate.changed.notified());
+    assert_pending!(changed.poll());
+    assert!(gate.enter(|| 9).is_none());
+    assert_pending!(changed.poll());
+    drop(changed);
+    gate.orphan();
+}
+
+/// As one that is being refused on another thread at this moment.
+#[test]
+fn what_has_drained_stays_so_until_it_is_taken_back() {
+    let gate = Gate::take();
+    gate.drain(0, 0);
+    assert_eq!(gate.phase(0), Phase::Drained);
+    gate.word.fetch_add(ONE, Relaxed);
+    assert_eq!((gate.phase(0), gate.left_behind(), gate.in_flight()), (Phase::Drained, 0, 1));
+    gate.leave();
+    gate.resume();
+    let exchange = gate.enter(|| 0).unwrap();
+    gate.drain(0, 0);
+    assert_eq!((gate.phase(0), gate.left_behind()), (Phase::Refusing, 1));
+    drop(exchange);
+    gate.orphan();
+}
+
+#[test]
+fn a_bound_of_a_drain_that_was_taken_back_does_not_end_the_next() {
+    let gate = Gate::take();
+    gate.drain(3, 9);
+    let first = gate.begun().unwrap();
+    assert_eq!(first.at, 3);
+    gate.resume();
+    assert_eq!((gate.begun(), gate.close(first)), (None, false));
+    gate.drain(3, 9);
+    assert!(!gate.close(first));
+    assert_eq!(gate.phase(3), Phase::Draining);
+    assert!(gate.close(gate.begun().unwrap()));
+    assert_eq!(gate.phase(3), Phase::Drained);
+    gate.orphan();
+}
+
+#[test]
 fn a_used_gate_lets_in_again() {
     let gate = Gate::take();
     let exchange = gate.enter(|| 0).unwrap();
-    gate.drain(0);
-    gate.close();
+    gate.drain(0, 0);
+    assert!(gate.close(gate.begun().unwrap()));
     gate.orphan();
     drop(exchange);
     // This one, or what another test has put there since.

@@ -53,6 +53,18 @@
 //! # });
 //! ```
 //!
+//! # Good to know
+//!
+//! * The layer is always ready. A request that finds the service inside not ready waits in its future, so that what
+//!   bounds such waits is how many requests the server takes on at once; a `LoadShed` outside sees none of it,
+//!   and a timeout inside does not count it. A timeout or a limit right inside bounds the rest.
+//! * Two layers over one registry count a request that passes both twice, which a drain does not mind.
+//! * A [`max_age`](Check::max_age) below the [interval](Check::every) makes a check unknown between its looks.
+//! * What is still in flight when a bound has passed is told by [`drained_within`](Health::drained_within), and
+//!   not logged.
+//! * Probes are not exempt from what stands outside, and no other path is exempt from a refusal: metrics belong on
+//!   a port of their own, as with [`into_service`](HealthLayer::into_service).
+//!
 //! # What it costs
 //!
 //! [`Health::status`] is a clock read and a load, without a lock; [`Pulse::beat`] a clock read and a store;

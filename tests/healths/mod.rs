@@ -168,14 +168,17 @@ impl Served {
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
-        let answer = self.client().await.send(request).await.unwrap();
+        // To its end, for the connection goes with it.
+        let client = self.client().await;
+        let answer = client.send(request).await.unwrap();
         let (head, body) = answer.into_parts();
         Response::from_parts(head, body.collect().await.unwrap().to_bytes())
     }
 
     /// The message that a call of gRPC health about the whole is answered with.
     pub(crate) async fn call(&self, method: &str) -> Bytes {
-        let answer = self.grpc_client().await.send(call(method)).await.unwrap();
+        let client = self.grpc_client().await;
+        let answer = client.send(call(method)).await.unwrap();
         answer.into_body().collect().await.unwrap().to_bytes()
     }
 

@@ -24,7 +24,7 @@ struct Breakers {
 
 /// How a breaker stands. Numbers are since it was made, but for those that say otherwise.
 #[derive(Debug, Serialize)]
-struct Standing {
+pub(crate) struct Standing {
     state: &'static str,
     force: &'static str,
     /// In seconds, until it is probed; nothing if it is not open, or if that takes an operator.
@@ -46,7 +46,7 @@ struct Standing {
 }
 
 impl Standing {
-    fn of(switch: &Switch) -> Self {
+    pub(crate) fn of(switch: &Switch) -> Self {
         let stats = switch.stats();
         Self {
             state: match stats.state {

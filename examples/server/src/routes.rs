@@ -8,13 +8,14 @@ use axum::{
     extract::{Query, State},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, HOST},
+        header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST},
         uri::Authority,
     },
     response::{Html, IntoResponse},
 };
 use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::{BodyStream, StreamBody};
+use palisade::Id;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -38,13 +39,22 @@ pub(crate) const EVERY_MS: Number =
 type Pairs = Query<Vec<(String, String)>>;
 
 /// `GET /`: what there is to try, on a page.
+///
+/// It is as any other route behind the layers, and loads nothing else. Nothing but its own script runs on it.
 pub(crate) async fn page(
     State(settings): State<Settings>,
     uri: Uri,
     headers: HeaderMap,
-) -> Html<String> {
+) -> impl IntoResponse {
     let host = host(&uri, &headers).unwrap_or_else(|| settings.listen.to_string());
-    Html(tour::page(&host, &settings))
+    // For one answer, which therefore is not to be kept.
+    let nonce = format!("{:032x}", Id::random().as_u128());
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let headers = [(CACHE_CONTROL, "no-store".to_owned()), (CONTENT_SECURITY_POLICY, policy)];
+    (headers, Html(tour::page(&host, &settings, &nonce)))
 }
 
 /// The host the client asked for: `:authority` over HTTP/2, `Host` over HTTP/1.

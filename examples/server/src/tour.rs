@@ -17,12 +17,28 @@ struct Stop {
     curl: String,
 }
 
-fn stops(host: &str, settings: &Settings) -> [Stop; 20] {
+fn stops(host: &str, settings: &Settings) -> [Stop; 22] {
     [
         Stop {
             route: "GET /",
-            does: "this, as a page".into(),
+            does: "this as a page, with buttons that try it, and how each layer stands".into(),
             curl: format!("curl http://{host}/"),
+        },
+        Stop {
+            route: "GET /status",
+            does: "how each layer stands and what it has counted, for who asks from this machine"
+                .into(),
+            curl: format!("curl http://{host}/status"),
+        },
+        Stop {
+            route: "PUT /demo/limits",
+            does: "changes limits while it serves, for who asks from this machine; what is left out is as at \
+                   the start"
+                .into(),
+            curl: format!(
+                "curl -X PUT --json '{{\"max_in_flight\":2,\"rate\":\"5/s\",\
+                 \"upstream_max_in_flight\":1}}' http://{host}/demo/limits"
+            ),
         },
         Stop {
             route: "GET /work?ms=N",
@@ -262,15 +278,23 @@ pub(crate) fn announcement(settings: &Settings) -> String {
     text
 }
 
-/// The page at `/`, as seen from `host`.
-pub(crate) fn page(host: &str, settings: &Settings) -> String {
+/// The page at `/`, as seen from `host`. Its own script and style are let in by the nonce.
+///
+/// They are files of their own beside it, and one document when it is sent.
+pub(crate) fn page(host: &str, settings: &Settings, nonce: &str) -> String {
     let mut list = String::new();
     for Stop { route, does, curl } in stops(host, settings) {
         let [route, does, curl] = [route, &does, &curl].map(escape);
-        write!(list, "<h2><code>{route}</code></h2>\n<p>{does}</p>\n<pre>{curl}</pre>\n")
+        write!(list, "<dt><code>{route}</code></dt>\n<dd>{does}<pre>{curl}</pre></dd>\n")
             .expect("a String takes all");
     }
-    include_str!("page.html").replace("{list}", &list)
+    include_str!("page.html")
+        .replace("{style}", include_str!("page.css"))
+        .replace("{script}", include_str!("page.js"))
+        .replace("{nonce}", nonce)
+        .replace("{stalled}", &escape(&stalled(host, settings).curl))
+        .replace("{sigterm}", &escape(&sigterm(settings).curl))
+        .replace("{list}", &list)
 }
 
 fn escape(text: &str) -> String {

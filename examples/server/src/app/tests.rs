@@ -85,7 +85,7 @@ async fn exactly_as_many_requests_as_allowed_are_served_at_once() {
         assert_eq!(refused.headers()["retry-after"], "1");
     }
     drop(answers);
-    assert_eq!(app.in_flight.in_flight(), 0);
+    assert_eq!(app.handles.in_flight.in_flight(), 0);
     assert_eq!(get(&app, "/work").await.status(), StatusCode::OK);
 }
 
@@ -97,7 +97,7 @@ async fn every_route_is_behind_the_limit_and_so_is_what_is_no_route() {
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{uri}");
         assert_eq!(problem(response).await["type"], "urn:palisade:at-capacity");
     }
-    assert_eq!(app.in_flight.rejected(), 7);
+    assert_eq!(app.handles.in_flight.rejected(), 7);
 }
 
 #[tokio::test]

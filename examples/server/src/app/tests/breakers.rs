@@ -53,7 +53,7 @@ async fn an_upstream_that_cannot_be_reached_is_502_until_the_breaker_opens() {
 #[tokio::test]
 async fn a_refusal_bears_the_id_of_the_request_that_it_refuses() {
     let app = without_upstream(&[]);
-    app.switch.force_open();
+    app.handles.upstream.switch.force_open();
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let request = Request::get("/upstream").header("x-request-id", id);
     let response = send(&app, request.body(Body::empty()).unwrap()).await;

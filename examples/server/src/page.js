@@ -51,15 +51,12 @@ function say(id, text) {
   if (byId(id).textContent !== text) byId(id).textContent = text;
 }
 
-let latest = null;
-
 async function refresh() {
   let said;
   try {
     const response = await fetch("/status", { cache: "no-store", signal: AbortSignal.timeout(5000) });
     const answer = await response.json();
     if (response.ok) {
-      latest = answer;
       showStatus(answer);
       said = "Live: the numbers are refreshed each second.";
     } else {
@@ -109,6 +106,8 @@ function words(body, text) {
     const attempts = `${body.attempts} attempt${body.attempts === 1 ? "" : "s"}`;
     return body.answer?.detail ? `${attempts}; ${body.answer.detail}` : attempts;
   }
+  if (body?.next) return `${body.sampler}; ${body.next}`;
+  if (body?.state) return `${body.state}, force: ${body.force}`;
   const line = text.trim().replaceAll("\n", ", ");
   return line.length > 160 ? `${line.slice(0, 160)}…` : line;
 }
@@ -129,13 +128,15 @@ async function send(method, path, { headers = {}, body, scene = false } = {}) {
     answer.type = problem?.type ?? "";
     answer.title = problem?.title;
     answer.words = words(problem, text);
-    const wait = response.headers.get("retry-after");
-    if (wait) answer.words += ` Retry-After: ${wait} s.`;
+    answer.wait = response.headers.get("retry-after");
+    if (answer.wait) answer.words += ` Retry-After: ${answer.wait} s.`;
   } catch {
     answer.title = answer.status ? "cut off" : "no answer";
   }
   const took = `${Math.round(performance.now() - began)} ms`;
   row([request, answer.status || "none", answer.words, took]);
+  const box = byId("answers").closest(".answers");
+  box.scrollTop = box.scrollHeight;
   answers.push(answer);
   // Nobody waits for it.
   refresh();
@@ -158,23 +159,29 @@ async function times(many, once) {
 
 // ---- What the buttons do
 
+const OPEN = "urn:palisade:circuit-open";
+
+// While the upstream behaves like this, with the breaker out of the way, whatever was pressed before.
+async function misbehaving(how, play) {
+  await force("closed");
+  await mode(how);
+  await play();
+  await mode({});
+  // Else it would remember, and open at the next failure.
+  await force("reset");
+}
+
 const actions = {
   // As many at once as leave a browser, which opens six connections over HTTP/1.1, one to look on.
   async "capacity"() {
-    try {
-      await limits({ max_in_flight: Math.min(2, latest?.limit_concurrency.max ?? 2) });
-      await Promise.all(Array.from({ length: 5 }, () => get("/work?ms=1500")));
-    } finally {
-      await limits({});
-    }
+    await limits({ max_in_flight: 2 });
+    await Promise.all(Array.from({ length: 5 }, () => get("/work?ms=1500")));
+    await limits({});
   },
   async "quota"() {
-    try {
-      await limits({ rate: "5/s" });
-      await times(8, () => get("/work?ms=0"));
-    } finally {
-      await limits({});
-    }
+    await limits({ rate: "5/s" });
+    await times(8, () => get("/work?ms=0"));
+    await limits({});
   },
   "late": () => get("/work?ms=5000", { "grpc-timeout": "200m" }),
   "expired": () => get("/work?ms=0", { "grpc-timeout": "0m" }),
@@ -182,51 +189,36 @@ const actions = {
   "restore": () => limits({}),
 
   "call": () => times(10, call),
-  async "retry"() {
-    await mode({ fail: 0.4 });
-    await times(5, call);
-    await mode({});
-  },
-  async "post"() {
-    await mode({ fail: 0.5 });
+  "retry": () => misbehaving({ fail: 0.4 }, () => times(5, call)),
+  "post": () => misbehaving({ fail: 0.5 }, async () => {
     await times(2, () => send("POST", "/upstream", { body: "soup" }));
     const headers = { "idempotency-key": `page-${Date.now()}` };
     await times(2, () => send("POST", "/upstream", { headers, body: "soup" }));
-    await mode({});
-  },
-  async "budget"() {
-    await force("closed");
-    await mode({ fail: 1 });
-    await times(12, call);
-    await mode({});
-    await force("auto");
-  },
+  }),
+  "budget": () => misbehaving({ fail: 1 }, () => times(12, call)),
   async "breaker"() {
-    await force("auto");
+    await force("reset");
     await mode({ fail: 1, status: 500 });
     // It may be set to bear more than these.
     for (let n = 0; n < 40; n += 1) {
-      if ((await call()).type === "urn:palisade:circuit-open") break;
+      if ((await call()).type === OPEN) break;
     }
   },
   async "well"() {
     await mode({});
     await force("auto");
-    await call();
-  },
-  async "hang-upstream"() {
-    await mode({ latency_ms: 60000 });
-    await call();
-    await mode({});
-  },
-  async "full-upstream"() {
-    try {
-      await limits({ upstream_max_in_flight: 0 });
-      await call();
-    } finally {
-      await limits({});
+    for (let n = 0; n < 6; n += 1) {
+      const { type, wait } = await call();
+      // Opened again and again it is open for a minute, for which the next turns wait on.
+      if (type === OPEN) await pause(1000 * Math.min(wait ?? 1, 15));
     }
   },
+  "hang-upstream": () => misbehaving({ latency_ms: 60000 }, call),
+  "full-upstream": () => misbehaving({}, async () => {
+    await limits({ upstream_max_in_flight: 0 });
+    await call();
+    await limits({});
+  }),
   async "open"() { await force("open"); await call(); },
   async "closed"() { await force("closed"); await call(); },
   async "observe"() { await force("observe"); await call(); },

@@ -101,7 +101,8 @@ fn stops(host: &str, settings: &Settings) -> [Stop; 22] {
         },
         Stop {
             route: "POST /breakers/upstream",
-            does: "forces it open or closed, has it only observe, or leaves it to itself, auto"
+            does: "forces it open or closed, has it only observe, leaves it to itself, auto, or has it begin anew, \
+                   reset"
                 .into(),
             curl: format!("curl --json '{{\"force\":\"open\"}}' http://{host}/breakers/upstream"),
         },

@@ -1,8 +1,5 @@
 //! Probes, the task whose heart can be stopped, and how the server leaves; in paused time.
 
-use std::net::SocketAddr;
-
-use axum::extract::ConnectInfo;
 use palisade::health::{Phase, Probe, Status};
 use tokio::{net::TcpListener, time::sleep};
 

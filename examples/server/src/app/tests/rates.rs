@@ -1,9 +1,5 @@
 //! Who asks too often, and what each client is told of it.
 
-use std::net::SocketAddr;
-
-use axum::extract::ConnectInfo;
-
 use super::*;
 
 mod windows;

@@ -137,7 +137,7 @@ fn demo_routes(settings: &Settings, handles: &Handles) -> Router {
 /// seeing so, nor a limit of none from raising it.
 fn operator_routes(handles: &Handles) -> Router {
     let Handles { in_flight, limits, upstream, .. } = handles;
-    let live = Live::new(in_flight.clone(), limits.buckets.clone(), upstream.in_flight.clone());
+    let live = Live::new(in_flight.clone(), limits.clone(), upstream.in_flight.clone());
     let set_limits = put(live::set_limits).layer(DefaultBodyLimit::max(SAID)).with_state(live);
     Router::new()
         .route("/status", get(status).with_state(handles.clone()))

@@ -1,31 +1,33 @@
 //! `PUT /demo/limits`: changes limits while the server serves.
 
-use axum::{Json, extract::State};
-use palisade::{
-    limit_concurrency::InFlight,
-    limit_rate::{Buckets, Quota},
+use axum::{
+    Json,
+    extract::State,
+    http::{Request, request::Parts},
 };
+use palisade::{Head, key::ExtractKey, limit_concurrency::InFlight, limit_rate::Quota};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     fields::{Fields, invalid},
     health::Operator,
+    limits::Limits,
     problem::InvalidField,
 };
 
 /// The limits that a visitor may change, and what they were at the start.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Live {
     in_flight: InFlight,
-    buckets: Buckets<[u8]>,
+    limits: Limits,
     upstream: InFlight,
-    start: Limits,
+    start: Asked,
 }
 
-/// What the limits are.
+/// What the limits are to be.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct Asked {
     max_in_flight: usize,
     rate: Quota,
     upstream_max_in_flight: usize,
@@ -47,20 +49,20 @@ const UPSTREAM_MAX_IN_FLIGHT: &str = "upstream_max_in_flight";
 
 impl Live {
     /// As they are now they were at the start.
-    pub(crate) fn new(in_flight: InFlight, buckets: Buckets<[u8]>, upstream: InFlight) -> Self {
-        let start = Limits {
+    pub(crate) fn new(in_flight: InFlight, limits: Limits, upstream: InFlight) -> Self {
+        let start = Asked {
             max_in_flight: in_flight.max(),
-            rate: buckets.quota(),
+            rate: limits.buckets.quota(),
             upstream_max_in_flight: upstream.max(),
         };
-        Self { in_flight, buckets, upstream, start }
+        Self { in_flight, limits, upstream, start }
     }
 
     /// What is not said is as at the start.
-    fn asked(&self, fields: Fields) -> Result<Limits, InvalidField> {
-        let Limits { max_in_flight, rate, upstream_max_in_flight } = self.start;
+    fn asked(&self, fields: Fields) -> Result<Asked, InvalidField> {
+        let Asked { max_in_flight, rate, upstream_max_in_flight } = self.start;
         let [max, quota, upstream] = fields.known([MAX_IN_FLIGHT, RATE, UPSTREAM_MAX_IN_FLIGHT])?;
-        Ok(Limits {
+        Ok(Asked {
             max_in_flight: count(MAX_IN_FLIGHT, max, max_in_flight)?,
             rate: quota_of(quota, rate)?,
             upstream_max_in_flight: count(
@@ -88,15 +90,28 @@ fn quota_of(value: Option<Value>, start: Quota) -> Result<Quota, InvalidField> {
     quota.ok_or_else(|| invalid(RATE, &value, "a quota, such as 20/s or 5/min burst 2".to_owned()))
 }
 
+impl Limits {
+    /// With this quota. The caller has a full bucket: what it took for an hour's it would owe for an hour.
+    fn begin_anew(&self, quota: Quota, head: Head<'_>) {
+        self.buckets.set_quota(quota);
+        self.client.with(head, |key| {
+            if let Some(key) = key {
+                self.buckets.windows().for_each(|window| window.reset(key));
+            }
+        });
+    }
+}
+
 /// `PUT /demo/limits`: from the next request on they are these. Nobody in flight is cut off by it.
 pub(crate) async fn set_limits(
     _: Operator,
     State(live): State<Live>,
+    caller: Parts,
     fields: Fields,
 ) -> Result<Json<Told>, InvalidField> {
-    let Limits { max_in_flight, rate, upstream_max_in_flight } = live.asked(fields)?;
+    let Asked { max_in_flight, rate, upstream_max_in_flight } = live.asked(fields)?;
     live.in_flight.set_max(max_in_flight);
-    live.buckets.set_quota(rate);
+    live.limits.begin_anew(rate, Head::of(&Request::from_parts(caller, ())));
     live.upstream.set_max(upstream_max_in_flight);
     Ok(Json(Told { max_in_flight, rate: rate.to_string(), upstream_max_in_flight }))
 }

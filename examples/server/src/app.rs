@@ -22,7 +22,7 @@ use crate::{
     health,
     limits::{Limits, limits},
     live::{self, Live},
-    retries, routes,
+    page, retries, routes,
     settings::{LimitRate, Settings},
     status::{Handles, status},
     upstream::{self, Behaviour},
@@ -107,7 +107,7 @@ fn routes(settings: &Settings, calls: Calls, handles: &Handles) -> Router {
     let set_mode = put(upstream::set_mode).layer(short()).with_state(handles.behaviour.clone());
     let force = post(breakers::force).layer(short()).with_state(switch.clone());
     Router::new()
-        .route("/", get(routes::page))
+        .route("/", get(page::page))
         .route("/work", get(routes::work))
         .route("/stream", get(routes::stream))
         .route("/echo", post(routes::echo))

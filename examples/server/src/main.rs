@@ -28,6 +28,7 @@ mod fields;
 mod health;
 mod limits;
 mod live;
+mod page;
 mod problem;
 mod query;
 mod retries;

@@ -5,25 +5,21 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Json,
     body::{Body, HttpBody},
-    extract::{Query, State},
+    extract::Query,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
-        header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST},
-        uri::Authority,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
-    response::{Html, IntoResponse},
+    response::IntoResponse,
 };
 use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::{BodyStream, StreamBody};
-use palisade::Id;
 use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::{
     problem::{InvalidField, Problem},
     query::{Number, numbers},
-    settings::Settings,
-    tour,
 };
 
 /// How long `/work` takes, in milliseconds. At most a minute, after which any client has given up.
@@ -37,38 +33,6 @@ pub(crate) const EVERY_MS: Number =
     Number { name: "every_ms", default: 200, least: 0, most: 10_000 };
 
 type Pairs = Query<Vec<(String, String)>>;
-
-/// `GET /`: what there is to try, on a page.
-///
-/// It is as any other route behind the layers, and loads nothing else. Nothing but its own script runs on it.
-pub(crate) async fn page(
-    State(settings): State<Settings>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> impl IntoResponse {
-    let host = host(&uri, &headers).unwrap_or_else(|| settings.listen.to_string());
-    // For one answer, which therefore is not to be kept.
-    let nonce = format!("{:032x}", Id::random().as_u128());
-    let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
-         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    let headers = [(CACHE_CONTROL, "no-store".to_owned()), (CONTENT_SECURITY_POLICY, policy)];
-    (headers, Html(tour::page(&host, &settings, &nonce)))
-}
-
-/// The host the client asked for: `:authority` over HTTP/2, `Host` over HTTP/1.
-///
-/// It ends up in HTML and in command lines that people copy into a shell, so only what is safe in
-/// both is believed.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let asked = match uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => headers.get(HOST)?.to_str().ok()?,
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".:-[]".contains(c);
-    (asked.chars().all(plain) && asked.parse::<Authority>().is_ok()).then(|| asked.to_owned())
-}
 
 /// What `/work` answers.
 #[derive(Debug, Serialize)]

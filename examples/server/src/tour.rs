@@ -11,13 +11,13 @@ use crate::{
 };
 
 /// One thing to try.
-struct Stop {
-    route: &'static str,
-    does: String,
-    curl: String,
+pub(crate) struct Stop {
+    pub(crate) route: &'static str,
+    pub(crate) does: String,
+    pub(crate) curl: String,
 }
 
-fn stops(host: &str, settings: &Settings) -> [Stop; 22] {
+pub(crate) fn stops(host: &str, settings: &Settings) -> [Stop; 22] {
     [
         Stop {
             route: "GET /",
@@ -149,7 +149,7 @@ fn too_long(host: &str, settings: &Settings) -> Stop {
     }
 }
 
-fn stalled(host: &str, settings: &Settings) -> Stop {
+pub(crate) fn stalled(host: &str, settings: &Settings) -> Stop {
     let idle = settings.request_body_timeout.idle;
     Stop {
         route: "408 Request Timeout",
@@ -257,7 +257,7 @@ fn hang(host: &str, settings: &Settings) -> Stop {
     }
 }
 
-fn sigterm(settings: &Settings) -> Stop {
+pub(crate) fn sigterm(settings: &Settings) -> Stop {
     Stop {
         route: "SIGTERM",
         does: format!(
@@ -277,27 +277,4 @@ pub(crate) fn announcement(settings: &Settings) -> String {
         write!(text, "\n{route}  {does}\n    {curl}\n").expect("a String takes all");
     }
     text
-}
-
-/// The page at `/`, as seen from `host`. Its own script and style are let in by the nonce.
-///
-/// They are files of their own beside it, and one document when it is sent.
-pub(crate) fn page(host: &str, settings: &Settings, nonce: &str) -> String {
-    let mut list = String::new();
-    for Stop { route, does, curl } in stops(host, settings) {
-        let [route, does, curl] = [route, &does, &curl].map(escape);
-        write!(list, "<dt><code>{route}</code></dt>\n<dd>{does}<pre>{curl}</pre></dd>\n")
-            .expect("a String takes all");
-    }
-    include_str!("page.html")
-        .replace("{style}", include_str!("page.css"))
-        .replace("{script}", include_str!("page.js"))
-        .replace("{nonce}", nonce)
-        .replace("{stalled}", &escape(&stalled(host, settings).curl))
-        .replace("{sigterm}", &escape(&sigterm(settings).curl))
-        .replace("{list}", &list)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -45,7 +45,7 @@ async fn what_other_routes_tell_it_tells_in_the_same_words() {
         (&json!({ "upstream": status["upstream"]["retry"] }), "/retries"),
         (&json!({ "upstream": status["upstream"]["breaker"] }), "/breakers"),
     ] {
-        // Time stands still, and that the others are asked costs nothing if it is nobody.
+        // Another client's request, for which this one is not charged.
         let told = match route {
             "/limits" => here(&app, "GET", route, "").await,
             _ => get(&app, route).await,

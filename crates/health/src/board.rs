@@ -58,6 +58,13 @@ pub(crate) struct New {
     pub(crate) source: Source,
 }
 
+/// What has gone from the board for something new.
+#[derive(Debug)]
+pub(crate) struct Former {
+    pub(crate) id: u64,
+    pub(crate) task: Option<AbortHandle>,
+}
+
 /// A change of status to be told of in the log, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -149,10 +156,10 @@ impl Board {
         }
     }
 
-    /// Returns its number, and the task of what it has replaced; `None` if there is no room.
+    /// Returns its number, and what it has replaced; `None` if there is no room.
     ///
     /// What it replaces: a check of this name, and whoever is lost.
-    pub(crate) fn put(&mut self, new: New, now: Instant) -> Option<(u64, Option<AbortHandle>)> {
+    pub(crate) fn put(&mut self, new: New, now: Instant) -> Option<(u64, Option<Former>)> {
         let New { name, probe, critical, source } = new;
         let is_former = |entry: &Entry| {
             entry.is_named(&name, probe, &source)
@@ -178,9 +185,9 @@ impl Board {
         // So that what has changed is told.
         (entry.item.status, entry.item.since) = (place.item.status, place.item.since);
         entry.told = place.told;
-        let former = mem::replace(place, entry);
+        let Entry { id: former, task, .. } = mem::replace(place, entry);
         self.forget_succeeded();
-        Some((id, former.task))
+        Some((id, Some(Former { id: former, task })))
     }
 
     /// The task that looks at this. Given back if that has been replaced in the meantime.

@@ -58,6 +58,14 @@ struct Inner {
 
 type Spawn = Box<dyn FnOnce(&Handle) -> AbortHandle + Send>;
 
+impl Inner {
+    /// Takes what waits for a runtime by this number away, if it does.
+    fn unwait(&mut self, id: u64) -> Option<Spawn> {
+        let at = self.waiting.iter().position(|(waiting, _)| *waiting == id)?;
+        Some(self.waiting.remove(at).1)
+    }
+}
+
 impl Registry {
     pub(crate) fn new(now: Instant) -> Arc<Self> {
         let board = Board::new();
@@ -137,8 +145,8 @@ impl Registry {
     pub(crate) fn put(self: &Arc<Self>, new: New) {
         let put = lock(&self.inner).board.put(new, now());
         let Some((_, former)) = put else { return self.refuse() };
-        if let Some(former) = former {
-            former.abort();
+        if let Some(task) = former.and_then(|former| former.task) {
+            task.abort();
         }
         self.start();
         self.evaluate();
@@ -174,10 +182,13 @@ impl Registry {
         let this = Arc::downgrade(self);
         let spawn =
             move |runtime: &Handle| runtime.spawn(run(look, timing, this, id)).abort_handle();
+        let unstarted = former.as_ref().and_then(|former| inner.unwait(former.id));
         inner.waiting.push((id, Box::new(spawn)));
         drop(inner);
-        if let Some(former) = former {
-            former.abort();
+        // After the lock: the check in it is not ours.
+        drop(unstarted);
+        if let Some(task) = former.and_then(|former| former.task) {
+            task.abort();
         }
         self.unstarted.store(true, Release);
         self.start();

@@ -9,7 +9,7 @@ use http::{
 };
 use palisade_core::{GrpcCode, Head};
 
-use crate::{Health, Probe, Report, Status, body::Own, clock::now, settings::Settings};
+use crate::{Health, Item, Probe, Report, Status, body::Own, clock::now, settings::Settings};
 
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -55,7 +55,7 @@ fn details(report: &Report, probe: Probe) -> String {
     let now = now();
     let mut text = String::new();
     // Ready is only who is alive and has started.
-    let counts = |item: &&crate::Item| probe == Probe::Readiness || item.probe() == probe;
+    let counts = |item: &&Item| probe == Probe::Readiness || item.probe() == probe;
     for item in report.items().iter().filter(counts) {
         let mark = if item.status().is_up() { '+' } else { '-' };
         let name = plain(item.name());

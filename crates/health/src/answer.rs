@@ -11,7 +11,6 @@ use palisade_core::{GrpcCode, Head};
 
 use crate::{Health, Item, Probe, Report, Status, body::Own, clock::now, settings::Settings};
 
-pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Over HTTP: 200 or 503, and in the body the status in a word, or line by line what led to it.
@@ -86,7 +85,7 @@ pub(crate) fn grpc(body: Own) -> Response<Own> {
 /// Over gRPC, trailers-only.
 pub(crate) fn grpc_error(code: GrpcCode, message: &str) -> Response<Own> {
     let mut headers = grpc_headers();
-    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code.number())));
+    code.insert(&mut headers);
     // All of them are written here, in ASCII and without what would have to be encoded.
     if let Ok(message) = HeaderValue::from_str(message) {
         headers.insert(GRPC_MESSAGE, message);

@@ -29,7 +29,7 @@ pub enum GrpcCode {
     Unauthenticated = 16,
 }
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// By number.
 const NAMED: [(GrpcCode, &str); 17] = [
@@ -108,7 +108,7 @@ impl GrpcCode {
     /// What is there and is none of the codes is `Unknown`.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let value = headers.get(GRPC_STATUS)?;
+        let value = headers.get(&GRPC_STATUS)?;
         let number = match value.as_bytes() {
             [digit @ b'0'..=b'9'] => digit - b'0',
             [b'1', digit @ b'0'..=b'9'] => 10 + digit - b'0',
@@ -123,7 +123,7 @@ impl GrpcCode {
     ///
     /// Never but where a header map does: at 32,768 headers.
     pub fn insert(self, headers: &mut HeaderMap) {
-        headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(self.number())));
+        headers.insert(GRPC_STATUS.clone(), HeaderValue::from(u16::from(self.number())));
     }
 
     /// The code with this number; `Unknown` if there is none.

@@ -6,14 +6,16 @@ use std::{
 
 use tokio::task::AbortHandle;
 
+use self::entry::Entry;
 use crate::{
     Finding, Status,
-    heart::{Gone, Heart},
-    latch::LatchState,
     report::{Item, Probe, Report, answers},
-    standing::{Look, Standing},
     told::Told,
 };
+
+pub(crate) use self::entry::Source;
+
+mod entry;
 
 /// The machine behind [`Health`](crate::Health): all that is looked at, and what it comes to.
 #[derive(Debug)]
@@ -27,26 +29,6 @@ pub(crate) struct Board {
     is_new: bool,
     /// Of the probes' own answers.
     told: [Told; 3],
-}
-
-#[derive(Debug)]
-struct Entry {
-    id: u64,
-    source: Source,
-    /// As it was last told.
-    item: Item,
-    task: Option<AbortHandle>,
-    told: Told,
-    /// Whether it was seen to be lost, and nobody had taken its place.
-    missed: bool,
-}
-
-/// Where it is known from how something stands.
-#[derive(Debug)]
-pub(crate) enum Source {
-    Check(Standing),
-    Heart(Arc<Heart>),
-    Latch(Arc<LatchState>),
 }
 
 /// Something to be put on the board.
@@ -96,52 +78,6 @@ const SOON: Duration = Duration::from_millis(1);
 
 /// How much may be on it: more than anybody reads, and little enough to look at all of it under a lock.
 pub(crate) const MOST: usize = 1000;
-
-impl Source {
-    /// `None` if it is over.
-    fn look(&self, now: Instant, draining: bool) -> Option<Look> {
-        match self {
-            // What ends while all is being left is meant to, also if it hears of that a moment earlier.
-            Self::Heart(heart) if draining && heart.gone() == Some(Gone::Lost) => {
-                let detail = Some("its owner is gone, as all is being left".into());
-                Some(Look { status: Status::Pass, detail, until: None })
-            }
-            Self::Check(standing) => Some(standing.look(now)),
-            Self::Heart(heart) => heart.look(now),
-            Self::Latch(latch) => Some(latch.look()),
-        }
-    }
-
-    /// Whether its owner is gone without a word.
-    fn is_lost(&self) -> bool {
-        match self {
-            Self::Check(_) => false,
-            Self::Heart(heart) => heart.gone().is_some_and(|gone| gone != Gone::Retired),
-            Self::Latch(latch) => latch.is_lost(),
-        }
-    }
-
-    /// Whether nothing is to be said of it any more.
-    fn is_over(&self) -> bool {
-        matches!(self, Self::Heart(heart) if heart.gone() == Some(Gone::Retired))
-    }
-}
-
-impl Entry {
-    fn is_named(&self, name: &str, probe: Probe, source: &Source) -> bool {
-        // One of another kind is another thing: a heart says nothing of what a check looks at.
-        mem::discriminant(&self.source) == mem::discriminant(source)
-            && self.item.probe == probe
-            && *self.item.name == *name
-    }
-
-    /// Whether this is the other one, begun anew.
-    fn succeeds(&self, other: &Self) -> bool {
-        self.id > other.id
-            && !self.source.is_over()
-            && self.is_named(&other.item.name, other.item.probe, &other.source)
-    }
-}
 
 impl Board {
     pub(crate) fn new() -> Self {

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::{clock::Clock, threshold::Threshold};
+use crate::{clock::Clock, heart::Heart, standing::Standing, threshold::Threshold};
 
 const SECOND: Duration = Duration::from_secs(1);
 

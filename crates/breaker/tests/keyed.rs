@@ -162,11 +162,11 @@ async fn dead_upstreams_that_nobody_calls_do_not_keep_all_others_out_for_ever() 
         }
     }
     advance(365 * 24 * 3600 * SECOND).await;
-    // One bad newcomer ...
+    // One bad newcomer has a circuit that is open ...
     for _ in 0..5 {
         send(&layer, to("bad"), 502).await;
     }
-    // ... and each other newcomer is refused, a year after the attack.
+    // ... and it is nobody else's.
     assert_eq!(send(&layer, to("billing"), 200).await.status(), 200);
 }
 

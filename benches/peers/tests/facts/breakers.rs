@@ -81,6 +81,22 @@ async fn answers_500_open_palisade_s_and_by_default_not_tower_resilience_s() {
     assert_eq!(opens(Act::Answers(500), get).await, [true, false]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn answers_500_open_tower_resilience_s_if_a_classifier_says_so() {
+    let failed = |answer: &Result<Response<Body>, Broken>| {
+        answer.as_ref().map_or(true, |answer| answer.status().is_server_error())
+    };
+    let (layer, handle) = CircuitBreakerLayer::builder()
+        .consecutive_failures(2)
+        .failure_classifier(failed)
+        .build_with_handle()
+        .unwrap();
+    let service = layer.layer(Upstream::new(Act::Answers(500)));
+    ask(&service, get()).await;
+    ask(&service, get()).await;
+    assert_eq!(handle.state(), CircuitState::Open);
+}
+
 fn call() -> Asked {
     let call = Request::post("/menu.Menu/Today").header("content-type", "application/grpc");
     call.body(Empty::new()).unwrap()

@@ -19,7 +19,7 @@ use tower::{
         budget::{Budget, TpsBudget},
     },
 };
-use tower_resilience_retry::{Retry, RetryLayer as EnhancedRetryLayer};
+use tower_resilience_retry::{Retry, RetryBudgetBuilder, RetryLayer as EnhancedRetryLayer};
 
 use crate::upstream::{Act, Asked, Broken, SECOND, Upstream, get, post};
 
@@ -128,6 +128,14 @@ async fn a_hundred_requests_that_fail_palisade_sends_110_times_and_tower_resilie
     let upstream = fails();
     let enhanced = Enhanced::builder().build().layer(upstream.clone());
     assert_eq!(sends(&upstream, enhanced).await, 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tower_resilience_keeps_to_a_budget_that_it_is_given() {
+    let budget = RetryBudgetBuilder::new().token_bucket().tokens_per_second(1e-9).max_tokens(10);
+    let upstream = fails();
+    let enhanced = Enhanced::builder().budget(budget.build().unwrap()).build();
+    assert_eq!(sends(&upstream, enhanced.layer(upstream.clone())).await, 110);
 }
 
 /// A share of 60 % of what has succeeded, and nothing else.

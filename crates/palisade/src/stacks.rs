@@ -16,7 +16,7 @@
 //!     timeout::{RequestBodyTimeoutLayer, TimeoutLayer},
 //! };
 //! use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
-//! use tokio::net::TcpListener;
+//! use tokio::{net::TcpListener, time::sleep};
 //! use tower::ServiceBuilder;
 //!
 //! const SECOND: Duration = Duration::from_secs(1);
@@ -37,8 +37,8 @@
 //!     )
 //! }
 //!
-//! /// Serves until it is told to end, and loses no request: serves on for five seconds while it is not ready,
-//! /// and then for 20 seconds at most, until nothing is in flight.
+//! /// Serves until it is told to end, and leaves in the order that loses no request: for five seconds it is not
+//! /// ready and serves on, for five more its connections close, and then it refuses what is new.
 //! async fn serve(
 //!     listener: TcpListener,
 //!     terminated: impl Future<Output = ()> + Send + 'static,
@@ -46,13 +46,21 @@
 //!     let health = Health::new();
 //!     // Without it nobody knows who connects, and all clients share one bucket.
 //!     let service = app(&health).into_make_service_with_connect_info::<SocketAddr>();
-//!     axum::serve(listener, service)
-//!         .with_graceful_shutdown(async move {
-//!             terminated.await;
-//!             health.drain(5 * SECOND);
-//!             health.drained_within(25 * SECOND).await;
-//!         })
-//!         .await
+//!     let leaving = health.clone();
+//!     let server = axum::serve(listener, service).with_graceful_shutdown(async move {
+//!         terminated.await;
+//!         leaving.drain(10 * SECOND);
+//!         sleep(5 * SECOND).await;
+//!     });
+//!     let longest = async {
+//!         health.drained_within(30 * SECOND).await;
+//!         // For what is on its way to a client.
+//!         sleep(SECOND).await;
+//!     };
+//!     tokio::select! {
+//!         ended = server.into_future() => ended,
+//!         () = longest => Ok(()),
+//!     }
 //! }
 //! # use axum::{body::Body, http::Request};
 //! # use tower::ServiceExt;

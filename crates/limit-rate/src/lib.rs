@@ -20,8 +20,8 @@
 //!
 //! # How it differs
 //!
-//! `tower::limit::RateLimit` makes everybody wait for one common quota, and counts anew for each
-//! clone, so that under axum it limits nothing. Keyed limiters elsewhere keep a map that grows until
+//! `tower::limit::RateLimit` makes everybody wait for one common quota, and cannot be cloned, so that axum
+//! cannot take it. Keyed limiters elsewhere keep a map that grows until
 //! somebody sweeps it, or that forgets the oldest and so gives a blocked client a full bucket when
 //! others flood it. Here memory is fixed, buckets go when they are full, and under pressure the
 //! least indebted goes first.

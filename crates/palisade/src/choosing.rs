@@ -13,7 +13,7 @@
 //! | one client takes what is there for all | [`limit_rate`](crate::limit_rate) | [`PeerIp`](crate::key::PeerIp), or behind proxies [`ForwardedIp`](crate::key::ForwardedIp), and [`with_shadow`](crate::limit_rate::LimitRateLayer::with_shadow) until you know what is usual |
 //! | a plan has to be enforced: so many a second, so many a day | [`limit_rate`](crate::limit_rate) | a key by user, [`with_quota`](crate::limit_rate::LimitRateLayer::with_quota) for the second window, [`with_quota_for`](crate::limit_rate::LimitRateLayer::with_quota_for) for tiers |
 //! | somebody guesses passwords | [`limit_rate`](crate::limit_rate) | [`charge_when`](crate::limit_rate::LimitRateLayer::charge_when) the answer is 401 |
-//! | a deployment loses requests | [`health`](crate::health) | on SIGTERM [`drain(5 s)`](crate::health::Health::drain), and shut down when [`drained_within(20 s)`](crate::health::Health::drained_within) resolves |
+//! | a deployment loses requests | [`health`](crate::health) | on SIGTERM [`drain(10 s)`](crate::health::Health::drain), five seconds later the graceful shutdown, as in [`stacks`](crate::stacks) |
 //! | probes need handlers, or make checks run | [`health`](crate::health) | `HealthLayer` outermost: `/livez`, `/readyz`, `/startupz`, answered from memory |
 //! | a background task has died and nobody knew | [`health`](crate::health) | a [`Heartbeat`](crate::health::Heartbeat) of it |
 //! | an outage of a database restarts all instances | [`health`](crate::health) | a [`Check`](crate::health::Check) of readiness that is not critical; liveness takes heartbeats only |

@@ -55,8 +55,8 @@
 //!
 //! # tower: a retry
 //!
-//! `tower::retry::RetryLayer` asks for a `Policy` of your own, and for requests that are `Clone`, which those
-//! of axum, hyper and tonic are not. What the usual policy would say is here already:
+//! `tower::retry::RetryLayer` asks for a `Policy` of your own, which has to copy the request, and those of axum,
+//! hyper and tonic are not `Clone`. What the usual policy would say is here already:
 //!
 //! ```
 //! use palisade::retry::{Retry, RetryBody, RetryLayer, RetryPolicy, TransientClassifier};

@@ -33,6 +33,7 @@
 //! | under `axum::serve(listener, app)` it is one limit | over all routes and connections | axum cannot take it: it is not `Clone` | over all | for each route of each connection; made by `build_with_handle` over all |
 //! | told to come back in half a second, a client reads | `Retry-After: 1` | – | `Retry-After: 0` | – |
 //! | memory for clients | fixed; forgets by itself | – | grows with every client, until `retain_recent` is called | – |
+//! | one client is taken for another | two in a million, at the [capacity](crate::limit_rate::TableStore#exactness); over [`ExactStore`](crate::limit_rate::ExactStore) none | – | none | – |
 //! | a forged `X-Forwarded-For` | `ForwardedIp` believes the proxies you name | – | `SmartIpKeyExtractor` believes it | – |
 //! | where axum does not know who connects | one bucket for all, or as you say | – | 500 | – |
 //! | by the hour and by the day at once | one layer; what one window refuses, the other does not charge | – | two layers; the outer one charges for what the inner one refuses | – |
@@ -138,6 +139,6 @@
 //! | … may be tried again | 1 | 0 | – | – | 2 |
 //! | breaker | 0 | – | – | – | 3 |
 //!
-//! Not everything is cheaper here. A retry of what may be tried again takes 2.9 times as long as tower's, whose
-//! requests have to be `Clone`; a timeout whose answer is not there at once 1.2 times; a check of one hot key in a
+//! Not everything is cheaper here. A retry of what may be tried again takes 2.9 times as long as tower's with
+//! a policy that clones the request; a timeout whose answer is not there at once 1.2 times; a check of one hot key in a
 //! rate limit 1.15 to 1.44 times `governor`'s. `benches/README.md` says why.

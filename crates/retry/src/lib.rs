@@ -14,8 +14,8 @@
 //!
 //! # How it differs
 //!
-//! tower's `Retry` asks for a policy that you write, and for requests that can be cloned, which those of axum
-//! and tonic cannot. Elsewhere a POST is sent twice because only the answer is looked at; `Retry-After` and
+//! tower's `Retry` asks for a policy that you write, and which has to copy the request; those of axum and
+//! tonic cannot be cloned. Elsewhere a POST is sent twice because only the answer is looked at; `Retry-After` and
 //! pushback are not read, or a wait goes on past the moment when nobody is there any more; a status in the
 //! trailers is missed; the budget is a lock for every success; what was answered is lost when the budget
 //! says no; and a retry is made by an instance that was never ready. Each of those is a test here.

@@ -41,7 +41,8 @@
 //! Closed: two loads, a clock read and a `fetch_add`, a count of the circuit's owners, and the answer is moved
 //! twice; no allocation, no lock. [`Trip::slow`] reads the clock once more, and for gRPC twice. A refusal
 //! takes about a microsecond, nearly all of it for the answer. Changes of state take a lock, and the
-//! [keyed](KeyedBreakerLayer) one takes a short one for each call.
+//! [keyed](KeyedBreakerLayer) one takes a short one for each call. `cargo bench --bench overhead` and
+//! `--bench contention` measure it; `benches/README.md` has the figures, beside the peers'.
 //!
 //! # Where it stands
 //!
@@ -61,8 +62,8 @@
 //!   neither slow nor, when it is given up, a failure.
 //! * While it is half-open, answers that are nobody's failure, as 404, let the next probe go and decide
 //!   nothing.
-//! * An open circuit is no reason to be not ready for traffic: a service that fails its readiness since
-//!   something that it depends on is down takes its siblings along.
+//! * An open circuit is no reason to be not ready for traffic: where all instances depend on what is down, all
+//!   of them would be taken out of service.
 //! * Transitions are logged at `info`, refusals at `debug` and summed up at `warn`.
 //!
 //! # Example

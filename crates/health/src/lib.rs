@@ -3,7 +3,19 @@
 //!
 //! [`Health`] is the registry. What it takes to be well is registered there, is looked at in the background,
 //! and comes to one [`Status`] for each [`Probe`]. A probe is answered from memory: no check ever runs for
-//! it, so that who asks often, or without leave, costs a database nothing.
+//! it, so that somebody who asks often, or without leave, costs a database nothing.
+//!
+//! # When to use it
+//!
+//! On every server that somebody else starts, watches and ends: under Kubernetes, behind a load balancer, or where
+//! gRPC clients watch the servers they call. [`Health`] without the layer serves a worker that has no server too.
+//!
+//! # How it differs
+//!
+//! tower has nothing of the kind. A handler for `/healthz` stands behind the limits, which refuse it just when it
+//! matters, and runs its checks for everybody who asks. The graceful shutdowns of axum and tonic wait for what is in
+//! flight, but tell nobody beforehand to send nothing more. Here readiness, probes, gRPC health and the shutdown go
+//! by one state.
 //!
 //! # What is asked, and what answers
 //!
@@ -33,10 +45,32 @@
 //! that has begun to refuse is answered 503 with `Retry-After`, over gRPC `UNAVAILABLE`, while probes go on
 //! being answered.
 //!
-//! It stands outermost: outside limits, which would refuse probes just when they matter, and outside of what
-//! asks who somebody is, which probes cannot say. What a load balancer asks is told in a word; who may see
-//! more, [you say](HealthLayer::with_details). On a port of its own it is a
-//! [service](HealthLayer::into_service).
+//! # What it costs
+//!
+//! [`Health::status`] is a clock read and a load, without a lock; [`Pulse::beat`] a clock read and a store; a
+//! request that is no probe a `fetch_add`, a `fetch_sub` and four comparisons of its path, without an allocation.
+//! Checks and what becomes of them cost what they cost, in tasks of their own. `cargo bench --bench overhead`
+//! measures it; `benches/README.md` has the figures.
+//!
+//! # Where it stands
+//!
+//! Outermost: outside limits, which would refuse probes just when they matter, and outside authentication, since a
+//! probe cannot say who it is. A load balancer is told the status in a word; who may see more, [you
+//! say](HealthLayer::with_details). On a port of its own it is a [service](HealthLayer::into_service).
+//!
+//! # Good to know
+//!
+//! * The layer is always ready. A request that finds the service inside not ready waits in its future, so that what
+//!   bounds such waits is how many requests the server takes on at once; a `LoadShed` outside sees none of it,
+//!   and a timeout inside does not count it. A timeout or a limit right inside bounds the rest.
+//! * Two layers over one registry count a request that passes both twice, which a drain does not mind.
+//! * A [`max_age`](Check::max_age) below the [interval](Check::every) makes a check unknown between its looks.
+//! * What is still in flight when a bound has passed is told by [`drained_within`](Health::drained_within), and
+//!   not logged.
+//! * Probes are not exempt from what stands outside, and no other path is exempt from a refusal: metrics belong on
+//!   a port of their own, as with [`into_service`](HealthLayer::into_service).
+//!
+//! # Example
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -53,25 +87,9 @@
 //! # });
 //! ```
 //!
-//! # Good to know
+//! # Customised
 //!
-//! * The layer is always ready. A request that finds the service inside not ready waits in its future, so that what
-//!   bounds such waits is how many requests the server takes on at once; a `LoadShed` outside sees none of it,
-//!   and a timeout inside does not count it. A timeout or a limit right inside bounds the rest.
-//! * Two layers over one registry count a request that passes both twice, which a drain does not mind.
-//! * A [`max_age`](Check::max_age) below the [interval](Check::every) makes a check unknown between its looks.
-//! * What is still in flight when a bound has passed is told by [`drained_within`](Health::drained_within), and
-//!   not logged.
-//! * Probes are not exempt from what stands outside, and no other path is exempt from a refusal: metrics belong on
-//!   a port of their own, as with [`into_service`](HealthLayer::into_service).
-//!
-//! # What it costs
-//!
-//! [`Health::status`] is a clock read and a load, without a lock; [`Pulse::beat`] a clock read and a store;
-//! an exchange that a shutdown is to wait for a `fetch_add` and a `fetch_sub`, without an allocation. Checks
-//! and what becomes of them cost what they cost, in tasks of their own.
-//!
-//! # Example
+//! A start that takes its time, a check that may fail without taking the service out, and a task with a heart:
 //!
 //! ```
 //! use palisade_health::{Check, Health, Heartbeat, Probe, Status};

@@ -5,12 +5,12 @@
 //! | [`PeerIp`] | whoever the connection is with | [`ClientNet`] |
 //! | [`ForwardedIp`] | whom your proxies say they were asked by | [`ClientNet`] |
 //! | [`HeaderKey`] | who a header says: an API key, a tenant | `[u8]` |
-//! | [`Authority`] | – the host that is asked for | `str` |
+//! | [`Authority`] | not told apart: this is the host that is asked for | `str` |
 //! | [`Global`] | everybody | `()` |
-//! | a closure `\|head: Head<'_>\| -> Option<K>` | as you like | `K` |
+//! | a closure `\|head: Head<'_>\| -> Option<K>` | whoever you say | `K` |
 //!
-//! Each is an [`ExtractKey`], which a layer is given when it is made. What becomes of a request without a
-//! key is said by [`Missing`].
+//! Each is an [`ExtractKey`], which a layer is given when it is made. [`Missing`] says what becomes of a request
+//! without a key.
 //!
 //! # When to use which
 //!

@@ -22,20 +22,22 @@
 //! An admitted request: one compare-and-swap and one decrement of one word; no allocation, no lock, no
 //! clock. A refused one: a load of that word, and on cache lines of their own a count and a short lock
 //! for the estimate in `Retry-After`; a clock read, and the response. Requests that ask to
-//! [upgrade](Held) allocate once or twice.
+//! [upgrade](Held) allocate once or twice. `cargo bench --bench overhead` measures it;
+//! `benches/README.md` has the figures, beside the peers'.
 //!
 //! # Where it stands
 //!
-//! On a server inside timeouts, so that a request that ran out of time gives its permit back, and
-//! outside rate limits. On a client inside retry and breaker.
+//! On a server inside health and timeout, so that probes are answered and a request that ran out of time gives
+//! its permit back, and outside rate limits. On a client inside retry and breaker, outside the timeout of an
+//! attempt.
 //!
 //! # Good to know
 //!
 //! * "Over" is when the server took the body's last frame, not when the client has read it. hyper
 //!   takes a body of a single frame at once, whatever its size; a body of many frames goes as slowly
 //!   as its reader, and holds its permit for as long. No layer can end one that stalls for ever, since
-//!   the server stops asking for the body: over HTTP/1 that is for `TCP_USER_TIMEOUT` or another limit
-//!   of the socket; over HTTP/2 hyper has nothing for it.
+//!   the server stops asking for the body. Over HTTP/1 use `TCP_USER_TIMEOUT` or another limit of the
+//!   socket; over HTTP/2 hyper offers none.
 //! * Everything the layer is applied to is under the limit. On axum that includes the fallback, and
 //!   probes: route those outside of it.
 //! * A service that was ready and is then refused here stays ready: what the inner service reserved for

@@ -3,25 +3,25 @@
 //!
 //! A client has a bucket of tokens, a request takes some, and new ones flow in at the rate of its
 //! [`Quota`]. While too few are there, it is refused at once, and told when to come back: in
-//! `Retry-After` and `RateLimit`, over gRPC by `RESOURCE_EXHAUSTED` with the time to wait. Who a client is
-//! says an [extractor](palisade_key): its address, also behind proxies, a header, or any closure. The
-//! inner service's error type stays what it is.
+//! `Retry-After` and `RateLimit`, over gRPC by `RESOURCE_EXHAUSTED` with the time to wait. An
+//! [extractor](palisade_key) says who a client is: by its address, also behind proxies, by a header, or by any
+//! closure. The inner service's error type stays what it is.
 //!
-//! Several windows may count at once, as [so many a second and so many a day](LimitRateLayer::with_quota);
-//! each client may have [its plan's](LimitRateLayer::with_quota_for) quota, or
-//! [one of its own](Buckets::set); and what counts may be
-//! [the answer](LimitRateLayer::charge_when), as failed attempts to log in.
+//! Several windows may count at once, [so many a second and so many a day](LimitRateLayer::with_quota); each
+//! client may have the quota of [its plan](LimitRateLayer::with_quota_for), or [one of its own](Buckets::set);
+//! and what is charged may [depend on the answer](LimitRateLayer::charge_when), so that only failed attempts to
+//! log in count.
 //!
 //! # When to use it
 //!
-//! On a server, so that no client takes what is there for all. By address before authentication, by user
-//! or API key after it. On a client, to keep to what an upstream allows. For a bound on what is in flight
-//! at once, whoever asks, there is `palisade-limit-concurrency`.
+//! On a server, so that no client takes what is there for all: by address before authentication, by user
+//! or API key after it. On a client, to keep to what an upstream allows. To bound what is in flight at once,
+//! whoever asks, use `palisade-limit-concurrency`.
 //!
 //! # How it differs
 //!
-//! `tower::limit::RateLimit` makes everybody wait for one common quota, and counts anew for each
-//! clone, so that under axum it limits nothing. Keyed limiters elsewhere keep a map that grows until
+//! `tower::limit::RateLimit` makes everybody wait for one common quota, and cannot be cloned, so that axum
+//! cannot take it. Keyed limiters elsewhere keep a map that grows until
 //! somebody sweeps it, or that forgets the oldest and so gives a blocked client a full bucket when
 //! others flood it. Here memory is fixed, buckets go when they are full, and under pressure the
 //! least indebted goes first.
@@ -35,19 +35,21 @@
 //! [headers](LimitRateLayer::with_headers) on what is let in take one and allocate, over an
 //! [`ExactStore`] every request takes one of many, and a client that is new is copied; and what is
 //! [charged by the answer](LimitRateLayer::charge_when) allocates. Of several windows each costs what one
-//! does, and all but the first a look before; more than four allocate.
+//! does, and all but the first a look before; more than four allocate. `cargo bench --bench keys` and
+//! `--bench overhead` measure it; `benches/README.md` has the figures, beside the peers'.
 //!
 //! # Where it stands
 //!
-//! On a server inside `palisade-limit-concurrency`: who is turned away there for want of room has used
-//! nothing up.
+//! On a server inside health, timeout and `palisade-limit-concurrency`: a request that is turned away there
+//! has used up none of its client's tokens. Where it [charges by the answer](LimitRateLayer::charge_when), outside
+//! the timeout, whose answers it would otherwise not see.
 //!
 //! # Good to know
 //!
 //! * A client may use its burst at once, and then its rate: `burst + rate · t` in any span of `t`.
 //!   Where the burst is the limit that is up to twice the limit in an interval.
 //! * Refused requests cost their client nothing. Allowed ones are not refunded, whatever becomes of them.
-//! * Who is refused the most is told [without a name](Buckets::offenders), in memory that has a bound.
+//! * [Which clients are refused most](Buckets::offenders) is counted without their names, in bounded memory.
 //! * A request that costs more than the burst can never be let in, and is answered 400 without a word on
 //!   when to come back.
 //! * Requests without a key share one bucket unless [told otherwise](LimitRateLayer::with_missing).

@@ -1,5 +1,7 @@
-//! What changes when you come from tower's own layers, `tower_governor` or tower-resilience: before and after, for what
-//! people use most. All of *after* is compiled, and so is what comes from tower.
+//! What changes in your code when you come from tower's own layers, `tower_governor` or tower-resilience: before and
+//! after, for what people use most. All of *after* is compiled, and so is what comes from tower.
+//!
+//! What changes in behaviour is in [`compared`](crate::compared), whole stacks are in [`stacks`](crate::stacks).
 //!
 //! # tower: a limit that refuses
 //!
@@ -33,8 +35,8 @@
 //!     .layer(LimitConcurrencyLayer::new(512).with_status(StatusCode::SERVICE_UNAVAILABLE));
 //! ```
 //!
-//! tower's `ConcurrencyLimitLayer` makes a limit wherever it is applied, which on axum is once for each route, and
-//! under `axum::serve(listener, app)` once for each connection. A layer of ours is one limit wherever it is applied.
+//! As tower's `GlobalConcurrencyLimitLayer`, and unlike its `ConcurrencyLimitLayer`, a layer of ours is one limit
+//! wherever it is applied.
 //!
 //! # tower: a timeout
 //!
@@ -53,8 +55,8 @@
 //!
 //! # tower: a retry
 //!
-//! `tower::retry::RetryLayer` asks for a `Policy` of your own, and for requests that are `Clone`, which those
-//! of axum, hyper and tonic are not. What the usual policy would say is here already:
+//! `tower::retry::RetryLayer` asks for a `Policy` of your own, which has to copy the request, and those of axum,
+//! hyper and tonic are not `Clone`. What the usual policy would say is here already:
 //!
 //! ```
 //! use palisade::retry::{Retry, RetryBody, RetryLayer, RetryPolicy, TransientClassifier};
@@ -75,8 +77,7 @@
 //! # `tower_governor`
 //!
 //! A `GovernorConfigBuilder` with `per_second`, which is the *interval* between two requests, `burst_size` and
-//! `key_extractor` becomes a quota and a key. There is nothing that can fail to be built, and no task to be spawned
-//! that removes old clients:
+//! `key_extractor` becomes a quota and a key. Building it cannot fail, and you need no task that forgets old clients:
 //!
 //! ```
 //! use axum::{Router, routing::get};

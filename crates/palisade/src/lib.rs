@@ -1,72 +1,98 @@
-//! Resilience layers for tower, one feature each.
+//! Resilience layers for [tower](https://docs.rs/tower), one module and one feature each, for servers and clients
+//! on axum, hyper and tonic.
 //!
-//! | module | feature | answers with | when |
-//! | --- | --- | --- | --- |
-//! | [`breaker`] | `breaker` | 503, gRPC `UNAVAILABLE` | what it calls has failed too often of late |
-//! | [`health`] | `health` | 503, gRPC `UNAVAILABLE` | the service is leaving; to probes, how it is |
-//! | [`limit_concurrency`] | `limit-concurrency` | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
-//! | [`limit_rate`] | `limit-rate` | 429, gRPC `RESOURCE_EXHAUSTED` | a client asks more often than it may |
-//! | [`retry`] | `retry` | what came of its last attempt | what it calls failed: it tries again, where that is safe |
-//! | [`timeout`] | `timeout` | 503 or 504, gRPC `DEADLINE_EXCEEDED` | an exchange takes longer than it may |
+//! # Map
 //!
-//! Layers that keep a count for each client tell clients apart by a [`key`], which has a feature of its
-//! own name. The feature `full` has all of these; by default there are none. With `axum`, keys read axum's
-//! `ConnectInfo`. With `hyper-util`, `h2` or `tonic`, an [`Outcome`] is found in those crates' errors.
+//! | layer | answers | when |
+//! | --- | --- | --- |
+//! | [`health`] | 200 or 503 to probes; 503, gRPC `UNAVAILABLE`, to all else | to probes always; to all else once the service is leaving |
+//! | [`timeout`] | 503 or 504, gRPC `DEADLINE_EXCEEDED` | an exchange, head and body, takes longer than it may |
+//! | [`limit_concurrency`] | 429, gRPC `RESOURCE_EXHAUSTED` | as many requests as allowed are in flight |
+//! | [`limit_rate`] | 429, gRPC `RESOURCE_EXHAUSTED` | a client asks more often than it may |
+//! | [`retry`] | what its last attempt was answered | a call failed and may be made again: it makes it again |
+//! | [`breaker`] | 503, gRPC `UNAVAILABLE` | too many recent calls have failed |
 //!
-//! A layer that turns a request away *answers* it and leaves the service's error type alone, so an
-//! axum stack stays `Infallible`. [`Rejection::of`] tells such an answer from the service's own.
+//! | page | for |
+//! | --- | --- |
+//! | [`choosing`] | which layer you need, by what you see in production, and the setting to begin with |
+//! | [`ordering`] | in which order, and what each wrong order costs |
+//! | [`stacks`] | complete stacks to copy: axum, hyper server, hyper client, tonic server, tonic client |
+//! | [`compared`] | what tower, tower-http, `tower_governor` and tower-resilience do in the same place |
+//! | [`coming_from`] | before and after, if you use one of those |
 //!
-//! # On axum
+//! [`key`] tells clients apart, for the layers that count each client by itself. [`log`] says what is logged.
+//! What stands at this crate's root is shared by all layers: [`Rejection`], [`Head`], [`Backoff`], [`Deadline`],
+//! and the [`Classify`] and [`Outcome`] by which a retry and a breaker judge an answer.
+//!
+//! # In two minutes
+//!
+//! On axum, with the features `full` and `axum`:
 //!
 //! ```
-//! # #[cfg(feature = "limit-concurrency")] {
+//! # #[cfg(all(feature = "full", feature = "axum"))] {
 //! use axum::{Router, routing::get};
-//! use palisade::limit_concurrency::LimitConcurrencyLayer;
+//! use palisade::{
+//!     health::{Health, HealthLayer},
+//!     limit_concurrency::LimitConcurrencyLayer,
+//!     timeout::TimeoutLayer,
+//! };
+//! use std::time::Duration;
+//! use tower::ServiceBuilder;
 //!
-//! let app: Router = Router::new()
-//!     .route("/", get(async || "hello"))
-//!     .layer(LimitConcurrencyLayer::new(512));
+//! let health = Health::new();
+//! let app: Router = Router::new().route("/", get(async || "hello")).layer(
+//!     ServiceBuilder::new()
+//!         .layer(HealthLayer::new(&health))
+//!         .layer(TimeoutLayer::server(Duration::from_secs(10)))
+//!         .layer(LimitConcurrencyLayer::new(512)),
+//! );
 //! # }
 //! ```
 //!
-//! # On a tonic client
-//!
-//! The stack's type can be written down, here in a struct, or erased:
-//!
-//! ```
-//! # #[cfg(feature = "limit-concurrency")] {
-//! use http::{Request, Response};
-//! use palisade::limit_concurrency::{LimitConcurrency, LimitConcurrencyLayer};
-//! use tonic::{body::Body, transport::{Channel, Error}};
-//! use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
-//!
-//! /// What a generated client is made of: `EchoClient::new(upstream.named)`.
-//! struct Upstream {
-//!     named: LimitConcurrency<Channel>,
-//!     erased: BoxCloneSyncService<Request<Body>, Response<Body>, Error>,
-//! }
-//!
-//! fn upstream(channel: Channel) -> Upstream {
-//!     let layer = LimitConcurrencyLayer::new(64);
-//!     let named = ServiceBuilder::new().layer(layer).service(channel);
-//!     let erased = named.clone().map_response(|response| response.map(Body::new));
-//!     Upstream { named, erased: BoxCloneSyncService::new(erased) }
-//! }
-//! # }
-//! ```
+//! The first is the outermost. A layer that turns a request away *answers* it, as problem+json (RFC 9457) or as
+//! a gRPC status, and leaves the service's error type alone, so that an axum stack stays `Infallible` and needs no
+//! `HandleErrorLayer`. [`Rejection::of`] tells such an answer from one of the service's own. One layer is one limit,
+//! over all routes, connections and clones it is applied to: make it once and clone it.
 //!
 //! # In which order
 //!
-//! The first is the outermost. On a server `health → timeout → limit-concurrency → limit-rate → handler`:
-//! probes are answered whatever else is refused, what ran out of time gives its place back, and who finds no
-//! place has used nothing up. Around what a service calls
-//! `timeout(total).shared() → retry → breaker → limit-concurrency → timeout(attempt) → transport`: each
-//! attempt is judged, counted and timed by itself, and none begins that would come too late.
+//! On a server `health → timeout → limit-concurrency → limit-rate → handler`. Around what a service calls
+//! `timeout(total).shared() → retry → breaker → limit-concurrency → timeout(attempt) → transport`.
+//! [`ordering`] says why.
+//!
+//! # Features
+//!
+//! By default there are none.
+//!
+//! | feature | is |
+//! | --- | --- |
+//! | `breaker`, `health`, `key`, `limit-concurrency`, `limit-rate`, `retry`, `timeout` | the module of that name |
+//! | `full` | all of those |
+//! | `axum` | `PeerIp::new` in [`key`], which reads axum's `ConnectInfo` |
+//! | `hyper-util`, `h2`, `tonic` | errors of those crates are read for proof that nothing was sent, by which a retry and a breaker go; `tonic` includes both others |
+//!
+//! # Where to read on
+//!
+//! Each module says what its layer costs and where it stands. The repository has programs that provoke every
+//! refusal (`examples/`, and `cargo run` for a server with all layers), the invariants and the tests that keep them
+//! (`ARCHITECTURE.md`), and all measurements with their commands (`benches/README.md`).
+#![cfg_attr(
+    not(all(feature = "full", feature = "axum")),
+    allow(rustdoc::broken_intra_doc_links, reason = "the links lead to what other features have")
+)]
 #![cfg_attr(all(doctest, feature = "full", feature = "axum"), doc = include_str!("../../../README.md"))]
 #![cfg_attr(all(doctest, feature = "full"), doc = include_str!("../../../ARCHITECTURE.md"))]
 
 #[cfg(all(feature = "full", feature = "axum"))]
+pub mod choosing;
+#[cfg(all(feature = "full", feature = "axum"))]
 pub mod coming_from;
+#[cfg(all(feature = "full", feature = "axum"))]
+pub mod compared;
+#[cfg(all(feature = "full", feature = "axum"))]
+pub mod ordering;
+#[cfg(all(feature = "full", feature = "axum"))]
+pub mod stacks;
 
 #[cfg(feature = "key")]
 #[doc(inline)]

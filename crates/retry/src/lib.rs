@@ -1,21 +1,21 @@
 //! Tries again what failed, where that is safe, and never so often that it makes things worse.
 //!
-//! An attempt that failed for a moment is followed by another, on the wire the same request with the same body,
-//! after a wait that grows and that others do not share. What may not be done twice is sent again only on proof
-//! that it never arrived. All retries together stay within a [`Budget`], so an upstream that fails is not
-//! sent several times its load when it can bear that least. When there is to be no other attempt, the answer
-//! in hand is given as it is; the inner service's error type stays what it is.
+//! A call that failed for a moment is made again, on the wire the same request with the same body, after a
+//! random wait that grows. What may not be done twice is sent again only on proof that it never arrived. All
+//! retries together stay within a [`Budget`], so that an upstream that fails is not sent several times its load
+//! just when it can bear that least. When no other attempt is to be made, the answer in hand is given as it is; the
+//! inner service's error type stays what it is.
 //!
 //! # When to use it
 //!
 //! On a client, around an upstream that fails now and then: while it restarts, sheds load, or loses a
-//! connection. At one place of a chain of services, best where the request begins: three hops that try three
-//! times each are 27 calls. Not to get a faster answer, and not for what fails because the request is wrong.
+//! connection. At one place in a chain of services, best where the request begins: three hops that try three
+//! times each are 27 calls. It does not make answers faster, and does not help a request that is wrong.
 //!
 //! # How it differs
 //!
-//! tower's `Retry` asks for a policy that you write, and for requests that can be cloned, which those of axum
-//! and tonic cannot. Elsewhere a POST is sent twice because only the answer is looked at; `Retry-After` and
+//! tower's `Retry` asks for a policy that you write, and which has to copy the request; those of axum and
+//! tonic cannot be cloned. Elsewhere a POST is sent twice because only the answer is looked at; `Retry-After` and
 //! pushback are not read, or a wait goes on past the moment when nobody is there any more; a status in the
 //! trailers is missed; the budget is a lock for every success; what was answered is lost when the budget
 //! says no; and a retry is made by an instance that was never ready. Each of those is a test here.
@@ -57,12 +57,13 @@
 //! A request that is never tried again: to be looked at, and its answer is moved once; no allocation. All
 //! others: a copy of their head, a box for it, a clone of the inner service, and two allocations and more for
 //! a body that is not empty; one for a gRPC answer whose status is to come, or three where that is looked for
-//! behind its head. While all is well the budget is one load.
+//! behind its head. While all is well the budget is one load. `cargo bench --bench overhead` measures it;
+//! `benches/README.md` has the figures, beside the peers'.
 //!
 //! # Where it stands
 //!
 //! Outside the breaker, the limit and the timeout of a single attempt, so that each attempt is judged, counted
-//! and timed by itself, and no permit is held while it waits. Inside of a timeout for the whole, which must
+//! and timed by itself, and no permit is held while it waits. Inside a timeout for the whole, which must
 //! [share](https://docs.rs/palisade-timeout) its deadline to be seen: `timeout(total).shared() → retry →
 //! breaker → limit-concurrency → timeout(attempt) → client`.
 //!

@@ -3,8 +3,8 @@
 //! A request that is not answered in time is answered by the layer: 503 on a server, 504 on a client
 //! or gateway, over gRPC `DEADLINE_EXCEEDED`. What the inner service was doing is dropped before that,
 //! so what it held is free. A response that has begun in time must end in time as well; else it is cut
-//! off. A caller that says how long it waits, as gRPC clients do, is not worked for any longer, and
-//! not at all if its time is up. The inner service's error type stays what it is.
+//! off. A caller may say how long it waits, as gRPC clients do: work for it ends when that time is up, and
+//! does not begin if it is up already. The inner service's error type stays what it is.
 //!
 //! # When to use it
 //!
@@ -28,11 +28,12 @@
 //! [idle limit](BodyLimit::Idle) reads the clock once for each wait. Where a deadline came with the
 //! request, is [`shared`](TimeoutLayer::shared) or [forwarded](TimeoutLayer::forward), the clock is read
 //! once, and what is attached to the request or written into its headers is allocated.
+//! `cargo bench --bench overhead` measures it; `benches/README.md` has the figures, beside the peers'.
 //!
 //! # Where it stands
 //!
-//! On a server outside of everything that may hold a request up: limits, queues, the handler. On a
-//! client twice: [`TimeoutLayer::client`]`(total).`[`shared()`](TimeoutLayer::shared) outermost, so that
+//! On a server inside health, and outside everything that may hold a request up: limits, queues, the
+//! handler. On a client twice: [`TimeoutLayer::client`]`(total).`[`shared()`](TimeoutLayer::shared) outermost, so that
 //! a retry can see it, and one for each attempt right around the transport.
 //!
 //! # Where the time comes from
@@ -51,7 +52,7 @@
 //!
 //! * Time begins with the exchange's first wait, or with the second frame of a body that never waits; of
 //!   a deadline that came or goes with the request, at the call. Waiting for readiness comes before, and
-//!   is nobody's: there is no request yet.
+//!   is not counted: there is no request yet.
 //! * The inner service is asked first: an answer that is there in the same tick wins.
 //! * Dropping a future stops it at the `await` where it stands. Tasks that it spawned go on, and so does
 //!   what runs in `spawn_blocking`: hand them the [`Deadline`], as also the requests they send.
@@ -60,8 +61,8 @@
 //!   out of the outer one's reach, and must bound it itself.
 //! * tokio's timers tick in milliseconds.
 //! * A body is only cut off when the server asks for its next frame, and it does not ask while its client
-//!   does not read. Over HTTP/1 a client that never reads is for `TCP_USER_TIMEOUT` or another limit of
-//!   the socket; over HTTP/2 hyper has nothing for it.
+//!   does not read. Against a client that never reads, over HTTP/1 use `TCP_USER_TIMEOUT` or another limit of
+//!   the socket; over HTTP/2 hyper offers none.
 //! * A connection that was upgraded, a WebSocket say, is not bounded: its exchange ended with the 101.
 //! * Clones of a layer share its limit and its counters, whatever is set on them afterwards.
 //!

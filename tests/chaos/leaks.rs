@@ -1,0 +1,95 @@
+//! What a round must not leave behind.
+
+use std::{
+    alloc::System,
+    fs, panic,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{StatusCode, Version};
+use palisade_testkit::sockets::eventually;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tokio::runtime::Handle;
+
+use super::World;
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// How many bytes are allocated.
+fn live() -> usize {
+    let stats = HEAP.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+}
+
+/// How many sockets and other files are open, where the kernel tells.
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// What there is while nothing is asked.
+pub(crate) struct Leaks {
+    runtimes: [Handle; 2],
+    tasks: [usize; 2],
+    files: usize,
+    bytes: usize,
+}
+
+/// More than the hyper clients' pools, tokio's queues and the maps of the test differ from round to round, and
+/// for a round's thousands of requests a few bytes each.
+const SLACK: usize = 96 << 10;
+
+impl Leaks {
+    /// Asks once, since some tasks start with the first request.
+    pub(crate) async fn none_yet(world: &World) -> Self {
+        let (runtimes, files) = (world.runtimes(), open_files());
+        let client = world.crowd.connects(Version::HTTP_11).await;
+        assert_eq!(world.crowd.asks_over(&client, "/hello").await, StatusCode::OK);
+        let mut leaks = Self { runtimes, tasks: [0; 2], files, bytes: 0 };
+        // Each end of this connection has one.
+        leaks.tasks = leaks.alive().map(|tasks| tasks - 1);
+        drop(client);
+        leaks
+    }
+
+    fn alive(&self) -> [usize; 2] {
+        self.runtimes.each_ref().map(|runtime| runtime.metrics().num_alive_tasks())
+    }
+
+    /// There are as many tasks and files as there were, and as many bytes as after the round before.
+    pub(crate) async fn are_none(&mut self) {
+        eventually(|| self.alive() == self.tasks && open_files() <= self.files).await;
+        let most = if self.bytes == 0 { usize::MAX } else { self.bytes + SLACK };
+        eventually(|| live() <= most).await;
+        self.bytes = live();
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// No task of the server's is left.
+    pub(crate) async fn is_over(&self) {
+        eventually(|| self.alive()[0] == 0).await;
+    }
+}
+
+/// What panics have said that nobody meant.
+pub(crate) struct Panics(Arc<Mutex<Vec<String>>>);
+
+impl Panics {
+    pub(crate) fn noted() -> Self {
+        let seen = Arc::<Mutex<Vec<String>>>::default();
+        let (noted, says) = (Arc::clone(&seen), panic::take_hook());
+        panic::set_hook(Box::new(move |panic| {
+            noted.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string());
+            says(panic);
+        }));
+        Self(seen)
+    }
+
+    pub(crate) fn are_none(&self) {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        assert!(seen.is_empty(), "{seen:?}");
+    }
+}

@@ -58,7 +58,7 @@ const HUGE: usize = 64;
 
 pub(crate) fn plan(request: &Request<Incoming>, well: bool, dice: &mut Dice) -> Plan {
     let is_grpc = request.headers().contains_key("te");
-    if well || dice.percent(45) {
+    if well || dice.percent(55) {
         return if is_grpc { Plan::Says("0", true) } else { Plan::Well };
     }
     match dice.below(10) {

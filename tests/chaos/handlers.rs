@@ -18,11 +18,12 @@ use axum::{
 use futures_util::stream;
 use http::{
     Request, StatusCode,
-    header::{CONNECTION, HOST, TRANSFER_ENCODING},
+    header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body_util::BodyExt;
-use palisade::BoxError;
-use tokio::time::sleep;
+use hyper_util::rt::TokioIo;
+use palisade::{BoxError, health, limit_concurrency};
+use tokio::{io, time::sleep};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
 pub(crate) type Calls = BoxCloneSyncService<Request<Body>, Response, BoxError>;
@@ -89,7 +90,8 @@ fn frame() -> Result<Bytes, Infallible> {
 /// Those behind all layers.
 pub(crate) fn routes(handlers: &Handlers, calls: Calls) -> Router {
     let h = || handlers.clone();
-    let [hello, hang, stream, endless, huge, echo, panic, late, call] = [(); 9].map(|()| h());
+    let [hello, hang, stream, endless, huge, echo, panic, late, tunnel, call] =
+        [(); 10].map(|()| h());
     Router::new()
         .route("/hello", get(|| async move { quick(&hello.begins()) }))
         .route(
@@ -133,6 +135,7 @@ pub(crate) fn routes(handlers: &Handlers, calls: Calls) -> Router {
             }),
         )
         .route("/panic/late", get(|| async move { panics_late(late) }))
+        .route("/tunnel", any(|request| async move { opens_a_tunnel(&tunnel, request) }))
         .route("/call", any(move |request| proxy(call, calls, request)))
 }
 
@@ -173,6 +176,22 @@ fn panics_late(handlers: Handlers) -> Response {
         Some((frame(), (handlers, inside, at + 1)))
     });
     Body::from_stream(frames).into_response()
+}
+
+/// Says what it is told until its client goes, and is in flight until then.
+fn opens_a_tunnel(handlers: &Handlers, mut request: Request<Body>) -> Response {
+    let (inside, extensions) = (handlers.begins(), request.extensions_mut());
+    let held =
+        extensions.remove::<health::Held>().zip(extensions.remove::<limit_concurrency::Held>());
+    let upgraded = hyper::upgrade::on(request);
+    tokio::spawn(async move {
+        let _held = (inside, held.expect("the layers leave theirs"));
+        let (mut heard, mut says) = io::split(TokioIo::new(upgraded.await?));
+        io::copy(&mut heard, &mut says).await?;
+        Ok::<_, BoxError>(())
+    });
+    let upgrades = [(CONNECTION, "upgrade"), (UPGRADE, "echo")];
+    (StatusCode::SWITCHING_PROTOCOLS, upgrades).into_response()
 }
 
 /// Hands the request on, and the answer back, while they come.

@@ -15,12 +15,13 @@ const MS: Duration = Duration::from_millis(1);
 
 pub(crate) async fn does(crowd: &Crowd, dice: &mut Dice, name: &str) -> &'static str {
     let stream = TcpStream::connect(crowd.server).await.expect("the server listens");
-    match dice.below(8) {
+    match dice.below(9) {
         0 => says_garbage(stream, dice).await,
         1 => breaks_off_in_its_head(stream, dice, name).await,
         2 | 3 => breaks_off_before_the_answer(stream, dice, name).await,
         4 | 5 => breaks_off_in_the_answer(stream, dice, name).await,
-        6 => stalls(crowd, stream, dice, name).await,
+        6 => leaves_a_tunnel(stream, dice, name).await,
+        7 => stalls(crowd, stream, dice, name).await,
         _ => breaks_off_in_its_body(crowd, stream, dice, name).await,
     }
 }
@@ -91,6 +92,27 @@ async fn breaks_off_in_the_answer(
     let _ = timeout(100 * MS, stream.read_exact(&mut some)).await;
     goes(stream, dice);
     "breaks off in the answer"
+}
+
+/// While it opens, or in the middle of what is said.
+async fn leaves_a_tunnel(mut stream: TcpStream, dice: &mut Dice, name: &str) -> &'static str {
+    says(&mut stream, tunnel(name).as_bytes()).await;
+    if dice.percent(70) {
+        let mut some = [0; 4];
+        let _ = timeout(100 * MS, stream.read_exact(&mut some)).await;
+        says(&mut stream, &[b'.'; 10_000]).await;
+    }
+    sleep(dice.up_to(20 * MS)).await;
+    goes(stream, dice);
+    "leaves a tunnel"
+}
+
+/// What opens one.
+pub(crate) fn tunnel(name: &str) -> String {
+    format!(
+        "GET /tunnel HTTP/1.1\r\nhost: it\r\nx-client: {name}\r\n\
+         connection: upgrade\r\nupgrade: echo\r\n\r\n"
+    )
 }
 
 /// A request of a hundred thousand bytes, of which some come.

@@ -30,11 +30,11 @@ const fn ms(ms: u64) -> Duration {
 
 /// The longest that a request may take; what a client may be silent; what a call and an attempt may take.
 /// So short that all of it happens often.
-const TIMES: [Duration; 4] = [ms(500), ms(150), ms(250), ms(80)];
+const TIMES: [Duration; 4] = [ms(400), ms(120), ms(150), ms(80)];
 
 /// Less than clients there are.
-const MAX: usize = 16;
-const MAX_CALLS: usize = 6;
+const MAX: usize = 20;
+const MAX_CALLS: usize = 10;
 
 /// More than a client asks that has a name of its own.
 pub(crate) const BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
@@ -91,7 +91,7 @@ impl Caller {
     fn new(upstream: SocketAddr) -> (Self, Calls) {
         let retry = RetryPolicy::http()
             .backoff(Backoff::new(ms(2), ms(20)))
-            .budget(Budget::ratio(0.3).burst(20).max_concurrent(8))
+            .budget(Budget::ratio(0.5).burst(20).max_concurrent(8))
             .max_body(MAX_BODY)
             // Of the largest, three.
             .max_buffered(4 * MAX_BODY)

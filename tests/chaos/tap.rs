@@ -44,10 +44,6 @@ impl Tap {
         answered.load(SeqCst) + failed.load(SeqCst) + dropped.load(SeqCst)
     }
 
-    pub(crate) fn answered(&self) -> u64 {
-        self.0.answered.load(SeqCst)
-    }
-
     /// Also those that unwound.
     pub(crate) fn dropped(&self) -> u64 {
         self.0.dropped.load(SeqCst)

@@ -98,9 +98,10 @@ impl Upstream {
         self.shared.asked.load(SeqCst)
     }
 
-    /// The most often that one request reached it that may not be done twice.
+    /// The most often that one request reached it that may not be done twice. Forgets them.
     pub(crate) fn most_for_one(&self) -> u64 {
-        self.shared.once.lock().unwrap().values().copied().max().unwrap_or_default()
+        let once = std::mem::take(&mut *self.shared.once.lock().unwrap());
+        once.into_values().max().unwrap_or_default()
     }
 
     pub(crate) fn opens(&mut self) {

@@ -8,12 +8,13 @@ use std::{
 
 use http::{StatusCode, Version};
 use palisade::{breaker::State, health::Phase};
-use palisade_testkit::sockets::{Server, eventually};
+use palisade_testkit::sockets::{Raw, Server, eventually};
 use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
 use super::{
     clients::{Crowd, PATIENCE},
     probes::Orchestrator,
+    rude,
     stack::{OPEN, Stack},
     upstream::Upstream,
 };
@@ -35,7 +36,7 @@ pub(crate) struct World {
 const CLIENTS: u64 = 24;
 
 /// What each of them does in a round.
-const THINGS: u64 = 30;
+const THINGS: u64 = 45;
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
@@ -121,9 +122,20 @@ impl World {
             assert_eq!(self.crowd.calls(version).await, StatusCode::OK);
         }
         self.crowd.calls_grpc_well().await;
+        self.opens_a_tunnel().await;
         self.is_quiet().await;
         self.adds_up();
         self.stack.takes_time_back();
+    }
+
+    async fn opens_a_tunnel(&self) {
+        let tunnel = rude::tunnel(&self.crowd.id());
+        let mut tunnel = Raw::open(&self.server, &tunnel).await;
+        tunnel.read_to("\r\n\r\n").await;
+        tunnel.write("hello").await;
+        tunnel.read_to("hello").await;
+        let Stack { server, .. } = &self.stack;
+        assert_eq!((server.health.in_flight(), server.limit.in_flight()), (1, 1));
     }
 
     /// While there is still something in flight, which comes to its end.
@@ -150,23 +162,5 @@ impl World {
         stack.adds_up(orchestrator.probes());
         stack.is_what_was_seen(&crowd, &upstream);
         server
-    }
-}
-
-impl World {
-    #[allow(clippy::print_stderr, reason = "draft")]
-    pub(crate) fn was_eventful(&self) {
-        eprintln!("{:#?}", self.crowd.done());
-        eprintln!("{:#?}", self.crowd.looks());
-        let Stack { server, client, handlers, .. } = &self.stack;
-        eprintln!(
-            "{:?} {:?} {:?} {:?}",
-            server.timeouts, server.limit, server.buckets, server.stalls
-        );
-        eprintln!(
-            "{:?} {:?} {:?} {:?} {:?}",
-            client.total, client.retries, client.switch, client.limit, client.each
-        );
-        eprintln!("{} panics {} asked", handlers.panics(), self.upstream.asked());
     }
 }

@@ -83,8 +83,8 @@ impl Handlers {
 pub(crate) const STREAM: usize = 32;
 pub(crate) const FRAME: usize = 4 << 10;
 
-fn frame() -> Result<Bytes, Infallible> {
-    Ok(Bytes::from_static(&[b'.'; FRAME]))
+fn frame() -> Bytes {
+    Bytes::from_static(&[b'.'; FRAME])
 }
 
 /// Those behind all layers.
@@ -161,7 +161,7 @@ fn streams(inside: Inside, frames: usize, pace: Duration) -> Response {
         if !pace.is_zero() {
             sleep(pace).await;
         }
-        Some((frame(), (inside, left)))
+        Some((Ok::<_, Infallible>(frame()), (inside, left)))
     });
     Body::from_stream(frames).into_response()
 }
@@ -173,7 +173,7 @@ fn panics_late(handlers: Handlers) -> Response {
             handlers.panics_now();
         }
         sleep(Duration::from_millis(1)).await;
-        Some((frame(), (handlers, inside, at + 1)))
+        Some((Ok::<_, Infallible>(frame()), (handlers, inside, at + 1)))
     });
     Body::from_stream(frames).into_response()
 }
@@ -190,8 +190,8 @@ fn opens_a_tunnel(handlers: &Handlers, mut request: Request<Body>) -> Response {
         io::copy(&mut heard, &mut says).await?;
         Ok::<_, BoxError>(())
     });
-    let upgrades = [(CONNECTION, "upgrade"), (UPGRADE, "echo")];
-    (StatusCode::SWITCHING_PROTOCOLS, upgrades).into_response()
+    let headers = [(CONNECTION, "upgrade"), (UPGRADE, "echo")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// Hands the request on, and the answer back, while they come.

@@ -10,7 +10,7 @@ use palisade::{
 };
 
 use super::{
-    clients::Crowd,
+    crowd::Crowd,
     stack::{Caller, Server, Stack},
     tap::Tap,
     upstream::Upstream,

@@ -3,6 +3,7 @@
 mod answers;
 mod books;
 mod clients;
+mod crowd;
 mod eventful;
 mod handlers;
 mod headers;

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use palisade_testkit::sockets::Client;
 use tokio::time::{sleep, timeout};
 
-use super::clients::{Crowd, PATIENCE};
+use super::crowd::{Crowd, PATIENCE};
 
 /// An orchestrator, which asks all the while how the server is, and is always answered.
 #[derive(Clone, Default)]

@@ -8,7 +8,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::clients::Crowd;
+use super::crowd::Crowd;
 use crate::soaks::Dice;
 
 const MS: Duration = Duration::from_millis(1);

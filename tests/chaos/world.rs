@@ -12,7 +12,7 @@ use palisade_testkit::sockets::{Raw, Server, eventually};
 use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
 use super::{
-    clients::{Crowd, PATIENCE},
+    crowd::{Crowd, PATIENCE},
     probes::Orchestrator,
     rude,
     stack::{OPEN, Stack},
@@ -67,7 +67,7 @@ impl World {
 
     /// Everybody does what they must not, all at once; then it is quiet.
     pub(crate) async fn storms(&mut self, round: u64) {
-        let seed = self.seed.wrapping_add(1000 * round);
+        let seed = self.seed.wrapping_mul(1_000_000).wrapping_add(1_000 * round);
         let (over, orchestrator) = (AtomicBool::new(false), self.orchestrator.clone());
         let probing = tokio::spawn(orchestrator.asks(Arc::clone(&self.crowd)));
         self.upstream.set_well(false);

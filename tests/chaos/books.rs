@@ -21,22 +21,22 @@ const TOO_MANY: StatusCode = StatusCode::TOO_MANY_REQUESTS;
 const TOO_LATE: StatusCode = StatusCode::GATEWAY_TIMEOUT;
 
 impl Stack {
-    /// Whether nothing is in flight, anywhere.
-    pub(crate) fn is_quiet(&self) -> bool {
+    /// What is still in flight, or held for what is, and how much of it.
+    pub(crate) fn held(&self) -> Vec<(&'static str, u64)> {
         let Self { server, client, handlers, .. } = self;
-        let retries = &client.retries;
-        let held = [
-            server.limit.in_flight(),
-            client.limit.in_flight(),
-            retries.buffered(),
-            client.switch.stats().probes_in_flight as usize,
-            retries.budget().in_use() as usize,
-        ];
-        let in_flight = server.health.in_flight() + handlers.in_flight();
+        let (retries, probes) = (&client.retries, client.switch.stats().probes_in_flight);
         let taps = server.taps().into_iter().chain(client.taps());
-        held == [0; 5]
-            && in_flight == 0
-            && taps.map(|tap| tap.called() - tap.over()).sum::<u64>() == 0
+        let held = [
+            ("exchanges of health's", server.health.in_flight()),
+            ("permits", server.limit.in_flight() as u64),
+            ("permits of calls", client.limit.in_flight() as u64),
+            ("places among the retries", retries.budget().in_use().into()),
+            ("bytes to be sent again", retries.buffered() as u64),
+            ("probes of the circuit", probes.into()),
+            ("handlers", handlers.in_flight()),
+            ("futures", taps.map(|tap| tap.called() - tap.over()).sum()),
+        ];
+        held.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 
     /// That each request is accounted for by each layer that it came to.

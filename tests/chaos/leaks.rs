@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{StatusCode, Version};
-use palisade_testkit::sockets::eventually;
+use palisade_testkit::sockets::eventually_none;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokio::runtime::Handle;
 
@@ -59,15 +59,27 @@ impl Leaks {
     /// There are as many tasks and files as there were, and as many bytes as after the first round, which made
     /// what is kept to be used again.
     pub(crate) async fn are_none(&mut self) {
-        eventually(|| self.alive() == self.tasks && open_files() <= self.files).await;
-        let first = *self.bytes.get_or_insert_with(live);
-        eventually(|| live() <= first + SLACK).await;
+        let tasks =
+            || unless(self.alive(), |tasks| *tasks == self.tasks, "tasks of the server and others");
+        eventually_none(tasks).await;
+        eventually_none(|| unless(open_files(), |files| *files <= self.files, "files")).await;
+        let most = *self.bytes.get_or_insert_with(live) + SLACK;
+        eventually_none(|| unless(live(), |bytes| *bytes <= most, "bytes")).await;
     }
 
     /// No task of the server's is left.
     pub(crate) async fn is_over(&self) {
-        eventually(|| self.alive()[0] == 0).await;
+        eventually_none(|| unless(self.alive()[0], |tasks| *tasks == 0, "tasks")).await;
     }
+}
+
+/// How many there are, if there may not be so many.
+fn unless<T>(
+    are: T,
+    may_be: impl FnOnce(&T) -> bool,
+    what: &'static str,
+) -> Vec<(T, &'static str)> {
+    if may_be(&are) { Vec::new() } else { vec![(are, what)] }
 }
 
 /// What panics have said that nobody meant.

@@ -8,7 +8,7 @@ use std::{
 
 use http::{StatusCode, Version};
 use palisade::{breaker::State, health::Phase};
-use palisade_testkit::sockets::{Raw, Server, eventually};
+use palisade_testkit::sockets::{Raw, Server, eventually, eventually_none};
 use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
 use super::{
@@ -86,7 +86,7 @@ impl World {
     }
 
     async fn is_quiet(&self) {
-        eventually(|| self.stack.is_quiet()).await;
+        eventually_none(|| self.stack.held()).await;
     }
 
     pub(crate) fn adds_up(&self) {

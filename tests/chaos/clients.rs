@@ -41,12 +41,20 @@ fn is_expected(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 429 | 503)
 }
 
-/// Nobody who asks for what works, and waits, goes without an answer.
+/// Over a machine that is slow a stream may come so late that it is cut off at once, and with it the head
+/// that has not left yet. Nobody else who asks for what works, and waits, goes without an answer.
+fn may_be_cut_off(path: &str) -> bool {
+    !matches!(path, "/hello" | "/free" | "/hang")
+}
+
 async fn reads((crowd, dice, name): Next<'_>, version: Version) -> &'static str {
     let client = crowd.connects(version).await;
     for _ in 0..=dice.below(3) {
         let path = dice.one_of(&["/hello", "/stream", "/free"]);
-        let (head, body) = crowd.takes(client.get_as(path, name).await).await.expect("an answer");
+        let Some((head, body)) = crowd.takes(client.get_as(path, name).await).await else {
+            assert!(may_be_cut_off(path), "{path}: no answer");
+            break;
+        };
         assert!(is_expected(head.status), "{path}: {head:?}");
         if head.status == 200 && path == "/stream" {
             // A body may be cut off, and then it is not whole.
@@ -130,7 +138,10 @@ async fn gives_up((crowd, dice, name): Next<'_>, version: Version) -> &'static s
 async fn is_patient((crowd, dice, name): Next<'_>, version: Version) -> &'static str {
     let client = crowd.connects(version).await;
     let path = dice.one_of(&["/hang", "/endless", "/huge"]);
-    let Ok(answer) = client.get_as(path, name).await else { panic!("{path}: no answer") };
+    let Ok(answer) = client.get_as(path, name).await else {
+        assert!(may_be_cut_off(path), "{path}: no answer");
+        return "is patient";
+    };
     if path == "/huge" {
         let (head, mut body) = answer.into_parts();
         assert!(is_expected(head.status));
@@ -154,9 +165,11 @@ async fn is_patient((crowd, dice, name): Next<'_>, version: Version) -> &'static
 async fn asks_much_at_once((crowd, dice, name): Next<'_>) -> &'static str {
     let client = crowd.connects(Version::HTTP_2).await;
     let paths: Vec<_> = (0..24).map(|_| dice.one_of(&["/stream", "/call", "/hello"])).collect();
-    let asks = paths.iter().map(|path| async {
+    let client = &client;
+    let asks = paths.into_iter().map(|path| async move {
         let answer = client.get_as(path, name).await;
-        assert!(crowd.takes(answer).await.is_some() || *path == "/call");
+        let answer = crowd.takes(answer).await;
+        assert!(answer.is_some() || may_be_cut_off(path), "{path}: no answer");
     });
     join_all(asks).await;
     "asks much at once"

@@ -135,7 +135,7 @@ impl World {
         tunnel.write("hello").await;
         tunnel.read_to("hello").await;
         let Stack { server, .. } = &self.stack;
-        assert_eq!((server.health.in_flight(), server.limit.in_flight()), (1, 1));
+        eventually(|| (server.health.in_flight(), server.limit.in_flight()) == (1, 1)).await;
     }
 
     /// While there is still something in flight, which comes to its end.
@@ -143,6 +143,7 @@ impl World {
         let Self { stack, upstream, crowd, orchestrator, server, stop, ended, .. } = self;
         let (health, http1) = (&stack.server.health, crowd.connects(Version::HTTP_11).await);
         let http2 = crowd.connects(Version::HTTP_2).await;
+        stack.server.timeouts.set_limit(Duration::from_secs(2));
         let last = crowd.begins_what_takes_long(&http2).await;
         assert_eq!(health.in_flight(), 1);
 

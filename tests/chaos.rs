@@ -4,8 +4,8 @@
 //! Afterwards nothing is held or left behind, all counters add up, and what is well is called again.
 //!
 //! What clients and upstream do is drawn from a seed: `PALISADE_CHAOS_SEED=7 cargo test --test chaos`, or
-//! `random` for one of the clock's. In what order all of it meets is up to the machine, so that the same seed is not the
-//! same run. Nothing that is asserted depends on how fast that is.
+//! `random` for another each time. When each of it happens is up to the machine, so that the same seed is not
+//! the same run; nothing that is asserted depends on how fast that is.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
 #[path = "chaos/mod.rs"]

@@ -202,6 +202,18 @@ fn every_crate_keeps_the_workspaces_lints_and_version() {
     }
 }
 
+/// Both licences ask that their text goes along, and what is published is one crate's folder.
+#[test]
+fn every_published_crate_has_the_texts_of_its_licences() {
+    for package in &metadata().packages {
+        let is_published = package.publish.as_ref().is_none_or(|registries| !registries.is_empty());
+        for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let has_text = folder(package).join(name).exists();
+            assert!(has_text || !is_published, "{} has no {name}", package.name);
+        }
+    }
+}
+
 #[test]
 fn every_layer_has_the_same_files() {
     for layer in layers(&metadata()) {

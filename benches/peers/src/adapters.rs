@@ -1,17 +1,21 @@
 //! What some peers need to be a tower service, or are told by their users.
 
 use std::{
-    future::{Ready, ready},
+    future::{Future, Ready, ready},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
 use failsafe::{
     Any, FailurePolicy, StateMachine,
     futures::{CircuitBreaker, ResponseFuture},
 };
-use http::Request;
+use http::{Request, Response};
+use http_body::Body;
+use palisade::{BodyRule, GuardedBody, Unwatched};
 use tower::{
     Service,
     retry::{
@@ -107,6 +111,45 @@ impl KeyExtractor for HeaderKey {
     fn extract<T>(&self, request: &Request<T>) -> Result<String, GovernorError> {
         let key = request.headers().get(KEY).and_then(|key| key.to_str().ok());
         key.map(str::to_owned).ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+/// A layer that does nothing but hold the body of each answer in one of its own, as all of ours do that hold
+/// something until it is over.
+#[derive(Clone)]
+pub(crate) struct BodyAlone<S>(pub(crate) S);
+
+impl<S, B, Q> Service<Request<Q>> for BodyAlone<S>
+where
+    S: Service<Request<Q>, Response = Response<B>, Future: Unpin>,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<GuardedBody<B, Unwatched>>;
+    type Error = S::Error;
+    type Future = BodyAlone<S::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        BodyAlone(self.0.call(request))
+    }
+}
+
+impl<F, B, E> Future for BodyAlone<F>
+where
+    F: Future<Output = Result<Response<B>, E>> + Unpin,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<GuardedBody<B, Unwatched>>, E>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.0).poll(cx);
+        GuardedBody::guard_polled(polled, BodyRule::ByStatus, || None)
     }
 }
 

@@ -11,8 +11,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use palisade::{
-    key::HeaderKey as BorrowedHeaderKey, limit_concurrency::LimitConcurrencyLayer,
-    limit_rate::LimitRateLayer, timeout::TimeoutLayer,
+    health::{Health, HealthLayer},
+    key::HeaderKey as BorrowedHeaderKey,
+    limit_concurrency::LimitConcurrencyLayer,
+    limit_rate::LimitRateLayer,
+    timeout::TimeoutLayer,
 };
 use tower::{
     Service, ServiceBuilder, layer::util::Identity, limit::ConcurrencyLimitLayer,
@@ -27,13 +30,19 @@ use crate::{
     settings::{
         AMPLE, HOUR, bulkhead, circuit_breaker, governor, quota, rate_limiter, time_limiter,
     },
+    socket::{Told, over_sockets},
 };
 
 const AXUM: &str = "axum/bare";
 pub(crate) const IDENTITY: &str = "axum/identity layer";
+const GOVERNOR: &str = "axum/tower+governor";
 const HYPER: &str = "hyper/bare";
 
-/// `palisade` is all of our layers for servers that there are.
+/// What is to be held of the requests a second, as a bound of the time that one takes.
+const LEAST_OF_BARE: f64 = 1.0 / 0.90;
+const LEAST_OF_GOVERNOR: f64 = 1.0 / 1.05;
+
+/// `palisade` is all of our layers for servers, `palisade, three` those of them that the peers have too.
 pub(crate) fn apps() -> Vec<Row> {
     vec![
         axum(AXUM, app),
@@ -41,12 +50,25 @@ pub(crate) fn apps() -> Vec<Row> {
         axum(IDENTITY, || app().layer(Identity::new())),
         axum("axum/palisade", || {
             let stack = ServiceBuilder::new()
+                .layer(HealthLayer::new(&Health::new()))
                 .layer(TimeoutLayer::server(HOUR))
                 .layer(LimitConcurrencyLayer::new(AMPLE))
                 .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)));
             app().layer(stack)
         })
-        .bound(Driver::Pipe, IDENTITY, 1.12),
+        .bound(Driver::Pipe, IDENTITY, 1.12)
+        .bound(Driver::Socket, AXUM, LEAST_OF_BARE)
+        .bound(Driver::Socket, GOVERNOR, LEAST_OF_GOVERNOR),
+        axum("axum/palisade, three", || {
+            let stack = ServiceBuilder::new()
+                .layer(TimeoutLayer::server(HOUR))
+                .layer(LimitConcurrencyLayer::new(AMPLE))
+                .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)));
+            app().layer(stack)
+        })
+        .bound(Driver::Pipe, IDENTITY, 1.12)
+        .bound(Driver::Socket, AXUM, LEAST_OF_BARE)
+        .bound(Driver::Socket, GOVERNOR, LEAST_OF_GOVERNOR),
         axum("axum/tower", || {
             let stack = ServiceBuilder::new()
                 .layer(HandleErrorLayer::new(unavailable))
@@ -55,7 +77,7 @@ pub(crate) fn apps() -> Vec<Row> {
                 .layer(ConcurrencyLimitLayer::new(AMPLE));
             app().layer(stack)
         }),
-        axum("axum/tower+governor", || {
+        axum(GOVERNOR, || {
             let stack = ServiceBuilder::new()
                 .layer(HandleErrorLayer::new(unavailable))
                 .layer(TowerTimeoutLayer::new(HOUR))
@@ -78,6 +100,7 @@ pub(crate) fn apps() -> Vec<Row> {
         Row::named("hyper/palisade", HYPER)
             .driven(Driver::Pipe, || {
                 let stack = ServiceBuilder::new()
+                    .layer(HealthLayer::new(&Health::new()))
                     .layer(TimeoutLayer::server(HOUR))
                     .layer(LimitConcurrencyLayer::new(AMPLE))
                     .layer(LimitRateLayer::new(quota(), BorrowedHeaderKey::new(KEY)));
@@ -102,8 +125,12 @@ pub(crate) fn apps() -> Vec<Row> {
     ]
 }
 
-fn axum(name: &'static str, app: impl Fn() -> Router + 'static) -> Row {
-    Row::named(name, AXUM).driven(Driver::Pipe, move || over_pipe(app()))
+fn axum(name: &'static str, app: fn() -> Router) -> Row {
+    Row::named(name, AXUM)
+        .driven(Driver::Pipe, move || over_pipe(app()))
+        .driven(Driver::Socket, move || over_sockets(name, Told::Elapsed))
+        .driven(Driver::SocketBusy, move || over_sockets(name, Told::Busy))
+        .serving(app)
 }
 
 fn app() -> Router {

@@ -27,7 +27,7 @@ use tower_http::timeout::TimeoutLayer as HttpTimeoutLayer;
 use tower_resilience_retry::RetryLayer as EnhancedRetryLayer;
 
 use crate::{
-    adapters::{AfterError, Budgeted, Failsafe, HeaderKey},
+    adapters::{AfterError, BodyAlone, Budgeted, Failsafe, HeaderKey},
     drive::{Sample, now},
     inner::{Bare, BareAxum, KEY, Nothing, dressed, keyed, laden, plain, posted, probing},
     row::{Driver, Row},
@@ -65,6 +65,7 @@ pub(crate) fn contenders() -> Vec<Row> {
     vec![
         Row::new("bare", plain, |inner: Bare| inner),
         Row::new("bare/again", plain, |inner: Bare| inner),
+        Row::new("a body of one's own", plain, |inner: Bare| BodyAlone(inner)),
         Row::new("tower/ConcurrencyLimit", plain, |inner: Bare| {
             ConcurrencyLimitLayer::new(AMPLE).layer(inner)
         }),

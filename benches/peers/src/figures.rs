@@ -72,7 +72,7 @@ impl Figures {
     /// Ours over the peer's, of the least.
     pub(crate) fn least_against(&self, row: &Row, bound: &Bound, rows: &[Row]) -> Option<f64> {
         let peer = rows.iter().find(|row| row.name == bound.peer)?;
-        if bound.driver == Driver::Pipe {
+        if bound.driver.is_end_to_end() {
             return None;
         }
         let ours = self.least_net(row.name, row.base, bound.driver)?;
@@ -95,9 +95,9 @@ impl Figures {
         Some(Spread::of(times.iter().zip(peer).map(|(time, peer)| time / peer)))
     }
 
-    /// What is to be at most the bound: net over net, but over a pipe all over all.
+    /// What is to be at most the bound: net over net, but end to end all over all.
     pub(crate) fn against(&self, row: &Row, bound: &Bound, rows: &[Row]) -> Option<Spread> {
-        if bound.driver == Driver::Pipe {
+        if bound.driver.is_end_to_end() {
             return self.times_of(row, bound.peer, bound.driver);
         }
         let peer = rows.iter().find(|row| row.name == bound.peer)?;
@@ -124,7 +124,7 @@ impl Figures {
         rows: &[Row],
     ) -> Option<f64> {
         let peer = rows.iter().find(|row| row.name == bound.peer)?;
-        if bound.driver == Driver::Pipe {
+        if bound.driver.is_end_to_end() {
             return Some(
                 self.instructions(row, bound.driver)? / self.instructions(peer, bound.driver)?,
             );

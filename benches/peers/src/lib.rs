@@ -24,7 +24,9 @@ mod processes;
 mod report;
 mod row;
 mod settings;
+mod socket;
 mod table;
+mod verdicts;
 mod windows;
 
 pub use allocations::count_allocations;

@@ -69,6 +69,11 @@ impl Spread {
         Self { low: at(1), median: at(2), high: at(3) }
     }
 
+    /// Of what is one over what was seen.
+    pub(crate) fn inverse(self) -> Self {
+        Self { low: 1.0 / self.high, median: 1.0 / self.median, high: 1.0 / self.low }
+    }
+
     /// The distance between the quartiles, in percent of the median.
     pub(crate) fn percent(self) -> f64 {
         (self.high - self.low) / self.median * 100.0

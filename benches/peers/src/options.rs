@@ -25,6 +25,10 @@ pub struct Options {
     #[arg(long, hide = true, requires_all = ["driver", "calls"])]
     pub(crate) spin: Option<String>,
 
+    /// Serves this row's app on a loopback port, and prints which: the other process of two.
+    #[arg(long, hide = true)]
+    pub(crate) serve: Option<String>,
+
     #[arg(long, hide = true)]
     pub(crate) driver: Option<Driver>,
 
@@ -43,6 +47,8 @@ pub(crate) enum Part {
     Calls,
     /// Time of services behind an HTTP/1 connection.
     EndToEnd,
+    /// Requests a second of servers over loopback, asked by a second process.
+    Sockets,
     /// Instructions under callgrind, if valgrind is installed.
     Instructions,
     /// Allocations and bytes.

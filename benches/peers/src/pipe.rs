@@ -15,7 +15,7 @@ use tower::Service;
 
 use crate::drive::{Sample, now};
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\n\
+pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\naccept: */*\r\n\
     user-agent: bench\r\nx-api-key: 0123456789abcdef\r\n\r\n";
 
 /// One connection, one thread; the client writes a request's bytes and reads the answer's, so that
@@ -61,6 +61,6 @@ async fn first_answer(client: &mut DuplexStream) -> Vec<u8> {
     answer
 }
 
-fn assert_ok(answer: &[u8]) {
+pub(crate) fn assert_ok(answer: &[u8]) {
     assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(answer));
 }

@@ -13,8 +13,10 @@ use crate::{
     measure::{Plan, Spread},
     options::Part,
     processes::{all_rounds, print_rounds},
-    row::{AtMost, Driver, Row, selected},
+    row::{Driver, Row, selected},
+    socket,
     table::{Table, figure},
+    verdicts::print_bounds,
     windows::print_windows,
 };
 
@@ -27,28 +29,31 @@ pub fn run(options: &Options) {
     if let Some(driver) = options.driver {
         return do_part(options, driver);
     }
+    if let Some(name) = &options.serve {
+        let row = apps().into_iter().find(|row| row.name == name);
+        return socket::serve(row.and_then(|row| row.app).expect("a row that is an app")());
+    }
     let counts = options.wants(Part::Instructions) || options.wants(Part::Allocations);
-    let rows = |rows, part| {
-        let wanted = (counts && part != Part::Keys) || options.wants(part);
-        if wanted { selected(rows, &options.filter) } else { Vec::new() }
-    };
-    let direct = rows(contenders(), Part::Calls);
-    let served = rows(apps(), Part::EndToEnd);
-    let keyed = rows(keyed_checks(), Part::Keys);
+    let rows = |rows, wanted| if wanted { selected(rows, &options.filter) } else { Vec::new() };
+    let over_pipe = counts || options.wants(Part::EndToEnd);
+    let direct = rows(contenders(), counts || options.wants(Part::Calls));
+    let served = rows(apps(), over_pipe || options.wants(Part::Sockets));
+    let keyed = rows(keyed_checks(), options.wants(Part::Keys));
     let figures = measured(options, &direct, &served, &keyed);
     if !direct.is_empty() {
         print_direct(&figures, &direct);
     }
-    if !served.is_empty() {
+    if over_pipe && !served.is_empty() {
         print_served(&figures, &served);
+    }
+    if options.wants(Part::Sockets) && !served.is_empty() {
+        print_sockets(&figures, &served);
     }
     if !keyed.is_empty() {
         print_keyed(&figures, &keyed);
     }
     let rows: Vec<_> = direct.into_iter().chain(served).chain(keyed).collect();
-    if rows.iter().any(|row| !row.bounds.is_empty()) {
-        print_bounds(&figures, &rows);
-    }
+    print_bounds(&figures, &rows);
     if options.wants(Part::Memory) {
         print_memory();
     }
@@ -64,7 +69,7 @@ pub fn run(options: &Options) {
 fn do_part(options: &Options, driver: Driver) {
     if let Some(rounds) = options.rounds {
         let rows = match driver {
-            Driver::Pipe => apps(),
+            driver if driver.is_end_to_end() => apps(),
             driver if DRIVERS.contains(&driver) => keyed_checks(),
             _ => contenders(),
         };
@@ -88,7 +93,9 @@ fn measured(options: &Options, direct: &[Row], served: &[Row], keyed: &[Row]) ->
             // Each process fills all stores first.
             (_, Driver::HundredThousand | Driver::Million) => (4, 15),
             (_, Driver::New) => (3, 5),
-            (_, Driver::HotShared | Driver::DeniedShared) => (4, 25),
+            (_, Driver::HotShared | Driver::DeniedShared | Driver::Socket | Driver::SocketBusy) => {
+                (4, 25)
+            }
             _ => (12, 25),
         };
         eprintln!("timing {processes} processes with {rounds} rounds, {}", driver.name());
@@ -103,6 +110,10 @@ fn measured(options: &Options, direct: &[Row], served: &[Row], keyed: &[Row]) ->
     }
     if options.wants(Part::EndToEnd) {
         time(served, Driver::Pipe);
+    }
+    if options.wants(Part::Sockets) {
+        time(served, Driver::Socket);
+        time(served, Driver::SocketBusy);
     }
     if options.wants(Part::Keys) {
         for driver in DRIVERS {
@@ -129,7 +140,10 @@ fn measured(options: &Options, direct: &[Row], served: &[Row], keyed: &[Row]) ->
 /// About how long a row is driven in a round.
 fn slice(options: &Options, driver: Driver) -> Duration {
     Duration::from_micros(match (options.quick, driver) {
+        (true, Driver::Socket | Driver::SocketBusy) => 5000,
         (true, _) => 500,
+        // Thousands of requests, so that it matters little how it begins and ends.
+        (false, Driver::Socket | Driver::SocketBusy) => 100_000,
         (false, Driver::Ready | Driver::Pending) => 2000,
         // Short enough that two threads keep their processors.
         (false, Driver::HotShared | Driver::DeniedShared) => 300,
@@ -217,6 +231,41 @@ fn print_served(figures: &Figures, rows: &[Row]) {
             figure(instructions.zip(net).map(|(all, net)| all / (all - net)), 3),
             figure(allocations, 0),
             figure(bytes, 0),
+        ]);
+    }
+    table.print();
+}
+
+fn print_sockets(figures: &Figures, rows: &[Row]) {
+    println!("\nOver loopback, asked by a second process:\n");
+    let mut table = Table::new([
+        "server",
+        "requests/s",
+        "IQR %",
+        "× bare",
+        "quartiles",
+        "µs busy a request",
+        "× bare",
+        "quartiles",
+    ]);
+    let quartiles = |ratio: Option<Spread>| {
+        ratio.map_or_else(String::new, |ratio| format!("{:.2}–{:.2}", ratio.low, ratio.high))
+    };
+    for row in rows.iter().filter(|row| row.can(Driver::Socket)) {
+        let time = figures.time_of(row, Driver::Socket);
+        // Requests a second, not seconds a request.
+        let rate = figures.times_of(row, row.base, Driver::Socket).map(Spread::inverse);
+        let busy = figures.time_of(row, Driver::SocketBusy);
+        let busier = figures.times_of(row, row.base, Driver::SocketBusy);
+        table.row([
+            row.name.to_owned(),
+            figure(time.map(|time| 1e9 / time.median), 0),
+            figure(time.map(Spread::percent), 0),
+            figure(rate.map(|rate| rate.median), 3),
+            quartiles(rate),
+            figure(busy.map(|busy| busy.median / 1000.0), 2),
+            figure(busier.map(|busier| busier.median), 3),
+            quartiles(busier),
         ]);
     }
     table.print();
@@ -312,75 +361,4 @@ fn print_collecting(runs: usize) {
         ]);
     }
     table.print();
-}
-
-fn print_bounds(figures: &Figures, rows: &[Row]) {
-    println!("\nOurs against their peers:\n");
-    let mut table = Table::new([
-        "ours",
-        "driven",
-        "peer",
-        "ratio",
-        "quartiles",
-        "of the least",
-        "bound",
-        "met",
-        "instr. ratio",
-    ]);
-    for row in rows {
-        for bound in &row.bounds {
-            if let Some(AtMost::Over(at_most)) = bound.at_most {
-                let more = figures.more_than(row, bound.peer, bound.driver);
-                let nanoseconds = |more: Option<f64>| format!("{} ns more", figure(more, 1));
-                table.row([
-                    row.name.to_owned(),
-                    bound.driver.name().to_owned(),
-                    bound.peer.to_owned(),
-                    nanoseconds(more.map(|more| more.median)),
-                    more.map_or_else(String::new, |more| {
-                        format!("{:.1}–{:.1}", more.low, more.high)
-                    }),
-                    nanoseconds(figures.least_net(row.name, bound.peer, bound.driver)),
-                    nanoseconds(Some(at_most)),
-                    more.map_or_else(String::new, |more| verdict(more, at_most).to_owned()),
-                    String::new(),
-                ]);
-                continue;
-            }
-            let at_most = match bound.at_most {
-                Some(AtMost::Times(times)) => Some(times),
-                _ => None,
-            };
-            let ratio = figures.against(row, bound, rows);
-            let quartiles = ratio.map(|ratio| format!("{:.2}–{:.2}", ratio.low, ratio.high));
-            table.row([
-                row.name.to_owned(),
-                bound.driver.name().to_owned(),
-                bound.peer.to_owned(),
-                figure(ratio.map(|ratio| ratio.median), 3),
-                quartiles.unwrap_or_else(|| figure(None, 0)),
-                figure(figures.least_against(row, bound, rows), 2),
-                figure(at_most, 2),
-                ratio.zip(at_most).map_or_else(
-                    || figure(None, 0),
-                    |(ratio, at_most)| verdict(ratio, at_most).to_owned(),
-                ),
-                figure(figures.instructions_against(row, bound, rows), 2),
-            ]);
-        }
-    }
-    table.print();
-}
-
-/// Half of the rounds decide where the other half does not contradict them.
-fn verdict(ratio: Spread, at_most: f64) -> &'static str {
-    if ratio.high <= at_most {
-        "yes"
-    } else if ratio.low > at_most {
-        "no"
-    } else if ratio.median <= at_most {
-        "yes, barely"
-    } else {
-        "no, barely"
-    }
 }

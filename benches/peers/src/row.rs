@@ -1,3 +1,4 @@
+use axum::Router;
 use clap::ValueEnum;
 use http::{Request, Response, StatusCode};
 use tower::Service;
@@ -18,6 +19,10 @@ pub(crate) enum Driver {
     Shared,
     /// One request at a time over an in-memory HTTP/1 connection.
     Pipe,
+    /// Many requests at once over loopback, to a server in a process of its own.
+    Socket,
+    /// The same, by the time that the server's processor was busy.
+    SocketBusy,
     /// A store alone, which is asked about one key all the time.
     Hot,
     /// … about a thousand keys, in no order.
@@ -37,12 +42,19 @@ pub(crate) enum Driver {
 }
 
 impl Driver {
+    /// Whether whole servers are compared, and not what a layer takes net of what is inside.
+    pub(crate) fn is_end_to_end(self) -> bool {
+        matches!(self, Self::Pipe | Self::Socket | Self::SocketBusy)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Pending => "pending",
             Self::Shared => "shared",
             Self::Pipe => "pipe",
+            Self::Socket => "socket",
+            Self::SocketBusy => "socket-busy",
             Self::Hot => "hot",
             Self::Thousand => "thousand",
             Self::HundredThousand => "hundred-thousand",
@@ -79,6 +91,8 @@ pub(crate) struct Row {
     pub(crate) base: &'static str,
     pub(crate) bounds: Vec<Bound>,
     makers: Vec<(Driver, Box<dyn Fn() -> Sample>)>,
+    /// What a process of its own serves.
+    pub(crate) app: Option<fn() -> Router>,
 }
 
 impl Row {
@@ -140,11 +154,16 @@ impl Row {
     }
 
     pub(crate) fn named(name: &'static str, base: &'static str) -> Self {
-        Self { name, base, bounds: Vec::new(), makers: Vec::new() }
+        Self { name, base, bounds: Vec::new(), makers: Vec::new(), app: None }
     }
 
     pub(crate) fn driven(mut self, driver: Driver, make: impl Fn() -> Sample + 'static) -> Self {
         self.makers.push((driver, Box::new(make)));
+        self
+    }
+
+    pub(crate) fn serving(mut self, app: fn() -> Router) -> Self {
+        self.app = Some(app);
         self
     }
 
@@ -155,7 +174,7 @@ impl Row {
     }
 
     /// Must cost at most this times what the peer does: net of bare if called directly, all
-    /// together over a pipe.
+    /// together end to end.
     pub(crate) fn bound(mut self, driver: Driver, peer: &'static str, at_most: f64) -> Self {
         self.bounds.push(Bound { driver, peer, at_most: Some(AtMost::Times(at_most)) });
         self

@@ -1,28 +1,16 @@
-use std::{
-    fmt,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body::Body;
-use palisade_core::{AutoClassifier, BodyRule, Classify, Head, Protocol, log};
-use palisade_key::{Asker, ExtractKey, Missing};
+use http::StatusCode;
+use palisade_core::AutoClassifier;
+use palisade_key::{ExtractKey, Missing};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use self::circuits::{Circuits, Owned, Owner};
-use crate::{
-    Policy, ResponseBody, Switches,
-    call::Fuse,
-    future::ResponseFuture,
-    layer::Answer,
-    service::{LAYER, LOG, refuse},
-    wired::now,
-};
+use self::circuits::{Circuits, Owned};
+pub use self::service::KeyedBreaker;
+use crate::{Policy, Switches, layer::Answer};
 
 pub(crate) mod circuits;
+mod service;
 
 /// A circuit for each upstream that a service calls: what is broken is no longer called, and all else is.
 ///
@@ -152,7 +140,7 @@ impl<K: ExtractKey, C, S> Layer<S> for KeyedBreakerLayer<K, C> {
     type Service = KeyedBreaker<S, K, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        KeyedBreaker { inner, settings: Arc::clone(&self.settings) }
+        KeyedBreaker::new(inner, Arc::clone(&self.settings))
     }
 }
 
@@ -166,94 +154,5 @@ impl<K: ExtractKey, C> Clone for KeyedBreakerLayer<K, C> {
 impl<K: ExtractKey, C> fmt::Debug for KeyedBreakerLayer<K, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("KeyedBreakerLayer").field(&self.settings.circuits).finish()
-    }
-}
-
-/// The service of [`KeyedBreakerLayer`].
-pub struct KeyedBreaker<S, K: ExtractKey, C = AutoClassifier> {
-    inner: S,
-    settings: Arc<Settings<K, C>>,
-}
-
-impl<S, K: ExtractKey, C> KeyedBreaker<S, K, C> {
-    /// The inner service.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The inner service, to change it.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// Gives the inner service back.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
-impl<S, K, C, ReqBody, ResBody> Service<Request<ReqBody>> for KeyedBreaker<S, K, C>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ResBody: Body<Data = Bytes>,
-    K: ExtractKey<Key: Owner>,
-    C: Classify<S::Error>,
-{
-    type Response = Response<ResponseBody<ResBody, C, C::Eos>>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, C, C::Call>;
-
-    /// Ready when the inner service is.
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let settings = &*self.settings;
-        let head = Head::of(&request);
-        let circuit = settings.key.with(head, |key| match settings.missing.of(key) {
-            Asker::Key(key) => Ok(Some(settings.circuits.of(key))),
-            Asker::Shared => Ok(Some(Arc::clone(&settings.circuits.shared))),
-            Asker::Rejected => Err(Missing::rejection(head)),
-            Asker::Skipped => Ok(None),
-        });
-        match circuit {
-            Ok(Some(circuit)) => match circuit.wired.circuit.admit_with(now) {
-                Ok(ticket) => {
-                    let mut fuse = Fuse::new(Arc::clone(&circuit), ticket);
-                    log::admitted(LAYER);
-                    let kept = circuit.classifier.request(Head::of(&request));
-                    let rule = BodyRule::of(request.method());
-                    fuse.calls();
-                    ResponseFuture::admitted(self.inner.call(request), fuse, kept, rule)
-                }
-                Err(refused) => refuse(refused, settings.answer, head),
-            },
-            Ok(None) => {
-                let rule = BodyRule::of(request.method());
-                ResponseFuture::unwatched(self.inner.call(request), rule)
-            }
-            Err(rejection) => {
-                LOG.refused(&rejection, now());
-                ResponseFuture::refused(rejection, Protocol::of(head))
-            }
-        }
-    }
-}
-
-// A derive would ask it of the key and the classifier.
-impl<S: Clone, K: ExtractKey, C> Clone for KeyedBreaker<S, K, C> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), settings: Arc::clone(&self.settings) }
-    }
-}
-
-impl<S: fmt::Debug, K: ExtractKey, C> fmt::Debug for KeyedBreaker<S, K, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedBreaker")
-            .field("inner", &self.inner)
-            .field("circuits", &self.settings.circuits)
-            .finish_non_exhaustive()
     }
 }

@@ -101,7 +101,6 @@ impl Policy {
 
     /// Outliving this, a call that nobody waits for any more counts as a failure: the threshold of
     /// [slow](Trip::slow) calls, or else the lease of a probe.
-    #[must_use]
     pub(crate) fn patience(&self) -> Duration {
         self.trip.slow.map_or(self.probes.lease, |(threshold, _)| threshold)
     }

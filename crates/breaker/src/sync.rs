@@ -5,13 +5,13 @@ use std::sync::PoisonError;
 #[cfg(not(palisade_loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize},
 };
 
 #[cfg(palisade_loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize},
 };
 
 /// What these locks guard is whole between any two statements, so a panic elsewhere changes nothing.

@@ -10,8 +10,8 @@ use std::num::NonZeroU64;
 pub struct Ticket {
     /// In nanoseconds since the circuit was made, or [`UNTIMED`].
     pub(crate) started: u64,
-    /// The generation in the upper half, the role in the lower, above a bit that is always set: two words go along in registers, where
-    /// three fields are written and read back.
+    /// The generation in the upper half, the role in the lower, above a bit that is always set: two words go
+    /// along in registers, where three fields are written and read back.
     whose: NonZeroU64,
 }
 

@@ -2,13 +2,18 @@
 #![cfg(not(palisade_loom))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
-use std::{convert::Infallible, future::ready, time::Duration};
+use std::{
+    convert::Infallible,
+    future::ready,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, Request, Response, StatusCode};
 use http_body_util::Full;
 use palisade_breaker::{KeyedBreakerLayer, Policy, Probes, State, Trip};
-use palisade_core::{Backoff, Rejection};
+use palisade_core::{Backoff, Head, Rejection};
 use palisade_key::{HeaderKey, KEY_MISSING, Missing};
 use tokio::time::advance;
 use tower::{Layer, ServiceExt, service_fn};
@@ -157,11 +162,11 @@ async fn dead_upstreams_that_nobody_calls_do_not_keep_all_others_out_for_ever() 
         }
     }
     advance(365 * 24 * 3600 * SECOND).await;
-    // One bad newcomer ...
+    // One bad newcomer has a circuit that is open ...
     for _ in 0..5 {
         send(&layer, to("bad"), 502).await;
     }
-    // ... and each other newcomer is refused, a year after the attack.
+    // ... and it is nobody else's.
     assert_eq!(send(&layer, to("billing"), 200).await.status(), 200);
 }
 
@@ -182,6 +187,28 @@ async fn as_many_keys_as_there_may_be_have_a_circuit_each() {
         send(&layer, to(&format!("upstream-{n}")), 200).await;
     }
     assert_eq!((layer.handle().len(), layer.handle().crowded()), (900, 0));
+}
+
+/// A key whose copy panics, where it says so.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Brittle(bool);
+
+impl Clone for Brittle {
+    fn clone(&self) -> Self {
+        assert!(!self.0, "it breaks as planned");
+        Self(self.0)
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_copied_takes_no_room() {
+    let by_key = |head: Head<'_>| head.header("x-upstream").map(|_| Brittle(true));
+    let layer = KeyedBreakerLayer::new(Trip::consecutive(2), by_key).with_max(1);
+    let switches = layer.handle();
+    let broken = catch_unwind(AssertUnwindSafe(|| drop(switches.make(&Brittle(true)))));
+    assert!(broken.is_err());
+    assert_eq!(switches.len(), 0);
+    assert!(switches.make(&Brittle(false)).is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,14 +5,14 @@
 
 use std::{
     error::Error,
-    fmt,
+    fmt, iter,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use tracing::level_filters::LevelFilter;
 
-use crate::Rejection;
+use crate::{Rejection, classify::error::DEEPEST};
 
 /// The log of one layer's refusals.
 ///
@@ -133,12 +133,9 @@ struct Causes<'a>(&'a Rejection);
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, "{separator}{error}")?;
-            separator = ": ";
-            cause = error.source();
+        let causes = iter::successors(self.0.source(), |cause| (*cause).source()).take(DEEPEST);
+        for (nth, cause) in causes.enumerate() {
+            write!(f, "{}{cause}", if nth == 0 { "" } else { ": " })?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why a request was turned away, as a short constant: `at-capacity`, `rate-limited`.
+/// Why a request was turned away, as a short constant: `at-capacity`, `timed-out`.
 ///
 /// It is the suffix of the problem's `type` and a label for metrics, so there are only ever a few.
 /// Each layer's crate defines its own.

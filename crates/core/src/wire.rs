@@ -12,7 +12,7 @@ use http::{
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::{Protocol, Reason, Rejection, details, grpc::GRPC_STATUS, hint::PUSHBACK};
+use crate::{Protocol, Reason, Rejection, details, hint::PUSHBACK};
 
 pub(crate) fn response(rejection: &Rejection, protocol: Protocol) -> Response<Bytes> {
     match protocol {
@@ -105,7 +105,7 @@ fn trailers_only(rejection: &Rejection, content_type: &'static str) -> Response<
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(rejection.grpc_code().number())));
+    rejection.grpc_code().insert(headers);
     let message = utf8_percent_encode(&message(rejection), NOT_BARE).to_string();
     if let Ok(message) = HeaderValue::try_from(message) {
         headers.insert(GRPC_MESSAGE, message);

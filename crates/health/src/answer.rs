@@ -9,9 +9,8 @@ use http::{
 };
 use palisade_core::{GrpcCode, Head};
 
-use crate::{Health, Probe, Report, Status, body::Own, clock::now, settings::Settings};
+use crate::{Health, Item, Probe, Report, Status, body::Own, clock::now, settings::Settings};
 
-pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Over HTTP: 200 or 503, and in the body the status in a word, or line by line what led to it.
@@ -55,7 +54,7 @@ fn details(report: &Report, probe: Probe) -> String {
     let now = now();
     let mut text = String::new();
     // Ready is only who is alive and has started.
-    let counts = |item: &&crate::Item| probe == Probe::Readiness || item.probe() == probe;
+    let counts = |item: &&Item| probe == Probe::Readiness || item.probe() == probe;
     for item in report.items().iter().filter(counts) {
         let mark = if item.status().is_up() { '+' } else { '-' };
         let name = plain(item.name());
@@ -86,7 +85,7 @@ pub(crate) fn grpc(body: Own) -> Response<Own> {
 /// Over gRPC, trailers-only.
 pub(crate) fn grpc_error(code: GrpcCode, message: &str) -> Response<Own> {
     let mut headers = grpc_headers();
-    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code.number())));
+    code.insert(&mut headers);
     // All of them are written here, in ASCII and without what would have to be encoded.
     if let Ok(message) = HeaderValue::from_str(message) {
         headers.insert(GRPC_MESSAGE, message);

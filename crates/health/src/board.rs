@@ -6,14 +6,16 @@ use std::{
 
 use tokio::task::AbortHandle;
 
+use self::entry::Entry;
 use crate::{
     Finding, Status,
-    heart::{Gone, Heart},
-    latch::LatchState,
     report::{Item, Probe, Report, answers},
-    standing::{Look, Standing},
     told::Told,
 };
+
+pub(crate) use self::entry::Source;
+
+mod entry;
 
 /// The machine behind [`Health`](crate::Health): all that is looked at, and what it comes to.
 #[derive(Debug)]
@@ -29,26 +31,6 @@ pub(crate) struct Board {
     told: [Told; 3],
 }
 
-#[derive(Debug)]
-struct Entry {
-    id: u64,
-    source: Source,
-    /// As it was last told.
-    item: Item,
-    task: Option<AbortHandle>,
-    told: Told,
-    /// Whether it was seen to be lost, and nobody had taken its place.
-    missed: bool,
-}
-
-/// Where it is known from how something stands.
-#[derive(Debug)]
-pub(crate) enum Source {
-    Check(Standing),
-    Heart(Arc<Heart>),
-    Latch(Arc<LatchState>),
-}
-
 /// Something to be put on the board.
 #[derive(Debug)]
 pub(crate) struct New {
@@ -56,6 +38,13 @@ pub(crate) struct New {
     pub(crate) probe: Probe,
     pub(crate) critical: bool,
     pub(crate) source: Source,
+}
+
+/// What has gone from the board for something new.
+#[derive(Debug)]
+pub(crate) struct Former {
+    pub(crate) id: u64,
+    pub(crate) task: Option<AbortHandle>,
 }
 
 /// A change of status to be told of in the log, or several.
@@ -90,52 +79,6 @@ const SOON: Duration = Duration::from_millis(1);
 /// How much may be on it: more than anybody reads, and little enough to look at all of it under a lock.
 pub(crate) const MOST: usize = 1000;
 
-impl Source {
-    /// `None` if it is over.
-    fn look(&self, now: Instant, draining: bool) -> Option<Look> {
-        match self {
-            // What ends while all is being left is meant to, also if it hears of that a moment earlier.
-            Self::Heart(heart) if draining && heart.gone() == Some(Gone::Lost) => {
-                let detail = Some("its owner is gone, as all is being left".into());
-                Some(Look { status: Status::Pass, detail, until: None })
-            }
-            Self::Check(standing) => Some(standing.look(now)),
-            Self::Heart(heart) => heart.look(now),
-            Self::Latch(latch) => Some(latch.look()),
-        }
-    }
-
-    /// Whether its owner is gone without a word.
-    fn is_lost(&self) -> bool {
-        match self {
-            Self::Check(_) => false,
-            Self::Heart(heart) => heart.gone().is_some_and(|gone| gone != Gone::Retired),
-            Self::Latch(latch) => latch.is_lost(),
-        }
-    }
-
-    /// Whether nothing is to be said of it any more.
-    fn is_over(&self) -> bool {
-        matches!(self, Self::Heart(heart) if heart.gone() == Some(Gone::Retired))
-    }
-}
-
-impl Entry {
-    fn is_named(&self, name: &str, probe: Probe, source: &Source) -> bool {
-        // One of another kind is another thing: a heart says nothing of what a check looks at.
-        mem::discriminant(&self.source) == mem::discriminant(source)
-            && self.item.probe == probe
-            && *self.item.name == *name
-    }
-
-    /// Whether this is the other one, begun anew.
-    fn succeeds(&self, other: &Self) -> bool {
-        self.id > other.id
-            && !self.source.is_over()
-            && self.is_named(&other.item.name, other.item.probe, &other.source)
-    }
-}
-
 impl Board {
     pub(crate) fn new() -> Self {
         Self {
@@ -149,10 +92,10 @@ impl Board {
         }
     }
 
-    /// Returns its number, and the task of what it has replaced; `None` if there is no room.
+    /// Returns its number, and what it has replaced; `None` if there is no room.
     ///
     /// What it replaces: a check of this name, and whoever is lost.
-    pub(crate) fn put(&mut self, new: New, now: Instant) -> Option<(u64, Option<AbortHandle>)> {
+    pub(crate) fn put(&mut self, new: New, now: Instant) -> Option<(u64, Option<Former>)> {
         let New { name, probe, critical, source } = new;
         let is_former = |entry: &Entry| {
             entry.is_named(&name, probe, &source)
@@ -178,9 +121,9 @@ impl Board {
         // So that what has changed is told.
         (entry.item.status, entry.item.since) = (place.item.status, place.item.since);
         entry.told = place.told;
-        let former = mem::replace(place, entry);
+        let Entry { id: former, task, .. } = mem::replace(place, entry);
         self.forget_succeeded();
-        Some((id, former.task))
+        Some((id, Some(Former { id: former, task })))
     }
 
     /// The task that looks at this. Given back if that has been replaced in the meantime.

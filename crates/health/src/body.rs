@@ -5,12 +5,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use palisade_core::GuardedBody;
+use palisade_core::{GrpcCode, GuardedBody};
 use pin_project::pin_project;
 
-use crate::{Exchange, ServingWatch, answer::GRPC_STATUS, grpc, watches::Watching};
+use crate::{Exchange, ServingWatch, grpc, watches::Watching};
 
 /// The body of an answer: the inner service's, which counts as in flight until it is over, or one of the
 /// layer's own.
@@ -84,7 +84,9 @@ impl Own {
 
     fn status(&mut self) -> Frame<Bytes> {
         *self = Self::Over;
-        Frame::trailers(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]))
+        let mut trailers = HeaderMap::with_capacity(1);
+        GrpcCode::Ok.insert(&mut trailers);
+        Frame::trailers(trailers)
     }
 
     fn is_end_stream(&self) -> bool {

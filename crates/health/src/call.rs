@@ -46,9 +46,6 @@ impl<B: Body> Reading<B> {
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<Own>> {
-        if self.call == Call::Other {
-            return Poll::Ready(grpc_error(GrpcCode::Unimplemented, "There is no such method."));
-        }
         loop {
             let polled = self.body.as_mut().poll_frame(cx);
             if polled.is_pending() {
@@ -109,7 +106,6 @@ impl<B: Body> Reading<B> {
                     ),
                 }
             }
-            Call::Other => grpc_error(GrpcCode::Unimplemented, "There is no such method."),
         })
     }
 }

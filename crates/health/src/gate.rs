@@ -6,8 +6,12 @@
 //! again: the word that counts exchanges also says whether the gate is orphaned, so exactly one of the
 //! last exchange and the owner sees that nothing refers to it any more, and hands it to the next owner.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::{
+    fmt,
+    sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
 
+use palisade_core::{End, Guard};
 use tokio::sync::Notify;
 
 use crate::sync::{AtomicU64, Mutex, fence, lock};
@@ -277,13 +281,13 @@ impl Drop for Exchange {
     }
 }
 
-impl palisade_core::Guard for Exchange {
+impl Guard for Exchange {
     #[inline]
-    fn ended(self, _end: palisade_core::End<'_>) {}
+    fn ended(self, _: End<'_>) {}
 }
 
-impl std::fmt::Debug for Exchange {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Exchange")
     }
 }

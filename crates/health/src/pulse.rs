@@ -76,9 +76,11 @@ impl Heartbeat {
 ///
 /// Dropped, as by a task that ends, is aborted or panics, it is a failure, until a
 /// [heartbeat](Heartbeat) of the same name and probe takes its place, or if one has already: so a task may be
-/// started again before the old one is gone. Give tasks that run side by side a name each. A task that ends as it should says so by
-/// [`retire`](Self::retire); while the service [drains](crate::Health::drain) one that has not is no failure,
-/// unless it has panicked, and is missed when the drain is [taken back](crate::Health::resume).
+/// started again before the old one is gone. Give tasks that run side by side a name each.
+///
+/// A task that ends as it should says so by [`retire`](Self::retire). While the service
+/// [drains](crate::Health::drain) one that has not is no failure, unless it has panicked, and is missed when
+/// the drain is [taken back](crate::Health::resume).
 #[must_use = "dropped, it counts as a task that has died"]
 pub struct Pulse {
     heart: Arc<Heart>,

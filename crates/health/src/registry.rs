@@ -1,33 +1,34 @@
 use std::{
-    fmt, mem,
+    fmt,
     sync::{
         Arc, Weak,
         atomic::{
             AtomicBool,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{Acquire, Release},
         },
     },
     time::Instant,
 };
 
 use tokio::{
-    runtime::Handle,
     sync::{Notify, watch},
     task::AbortHandle,
 };
 
+use self::tasks::Spawn;
 use crate::{
-    Check, Finding, Probe, Report, Reports, Status,
-    board::{Board, MOST, New, Seen, Source},
+    Finding, Probe, Report, Reports, Status,
+    board::{Board, Seen},
     clock::{Clock, now},
     gate::Gate,
-    log::{LAYER, tell},
+    log::tell,
     reports::Latest,
-    runner::{Stopped, run, tick},
     services::Services,
     summary::Summary,
     sync::{AtomicU64, Mutex, lock},
 };
+
+mod tasks;
 
 /// What all clones of a [`Health`](crate::Health) share.
 pub(crate) struct Registry {
@@ -55,8 +56,6 @@ struct Inner {
     waiting: Vec<(u64, Spawn)>,
     ticker: Option<AbortHandle>,
 }
-
-type Spawn = Box<dyn FnOnce(&Handle) -> AbortHandle + Send>;
 
 impl Registry {
     pub(crate) fn new(now: Instant) -> Arc<Self> {
@@ -134,87 +133,6 @@ impl Registry {
         lock(&self.inner).until
     }
 
-    pub(crate) fn put(self: &Arc<Self>, new: New) {
-        let put = lock(&self.inner).board.put(new, now());
-        let Some((_, former)) = put else { return self.refuse() };
-        if let Some(former) = former {
-            former.abort();
-        }
-        self.start();
-        self.evaluate();
-    }
-
-    /// Tells of it once: who registers without end would fill the log as well.
-    #[cold]
-    fn refuse(&self) {
-        if !self.full.swap(true, Relaxed) {
-            tracing::warn!(
-                target: "palisade",
-                layer = LAYER,
-                most = MOST,
-                "Health is full, and watches nothing more"
-            );
-        }
-    }
-
-    pub(crate) fn check<F, Fut>(self: &Arc<Self>, probe: Probe, check: Check<F>)
-    where
-        F: FnMut() -> Fut + Send + 'static,
-        Fut: Future<Output: Into<Finding>> + Send + 'static,
-    {
-        let source = Source::Check(check.standing());
-        let Check { name, look, timing, critical, .. } = check;
-        let critical = critical || probe == Probe::Startup;
-        let mut inner = lock(&self.inner);
-        let new = New { name, probe, critical, source };
-        let Some((id, former)) = inner.board.put(new, now()) else {
-            drop(inner);
-            return self.refuse();
-        };
-        let this = Arc::downgrade(self);
-        let spawn =
-            move |runtime: &Handle| runtime.spawn(run(look, timing, this, id)).abort_handle();
-        inner.waiting.push((id, Box::new(spawn)));
-        drop(inner);
-        if let Some(former) = former {
-            former.abort();
-        }
-        self.unstarted.store(true, Release);
-        self.start();
-        self.evaluate();
-    }
-
-    /// Starts what waits for a runtime, if there is one here.
-    #[inline]
-    pub(crate) fn start(self: &Arc<Self>) {
-        if self.unstarted.load(Acquire) {
-            self.spawn();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn spawn(self: &Arc<Self>) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let waiting = {
-            let mut inner = lock(&self.inner);
-            self.unstarted.store(false, Relaxed);
-            if inner.ticker.as_ref().is_none_or(AbortHandle::is_finished) {
-                let ticker = tick(Stopped(Arc::downgrade(self)), Arc::clone(&self.sooner));
-                inner.ticker = Some(runtime.spawn(ticker).abort_handle());
-            }
-            mem::take(&mut inner.waiting)
-        };
-        for (id, spawn) in waiting {
-            // Without the lock: a runtime that is about to end drops the check, which is not ours.
-            let task = spawn(&runtime);
-            let unwanted = lock(&self.inner).board.set_task(id, task);
-            if let Some(unwanted) = unwanted {
-                unwanted.abort();
-            }
-        }
-    }
-
     /// What a check has found. `false` if it is not to look again.
     pub(crate) fn found(&self, id: u64, finding: Finding) -> bool {
         let goes_on = lock(&self.inner).board.found(id, finding, now());
@@ -226,11 +144,6 @@ impl Registry {
     pub(crate) fn died(&self, id: u64) {
         lock(&self.inner).board.died(id);
         self.evaluate();
-    }
-
-    /// The ticker's runtime has ended; it is to be started in another.
-    pub(crate) fn stopped(&self) {
-        self.unstarted.store(true, Release);
     }
 
     pub(crate) fn weak(self: &Arc<Self>) -> Weak<Self> {

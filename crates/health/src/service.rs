@@ -5,10 +5,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use palisade_core::{
-    Head, Protocol, Reason, Rejection,
+    GrpcCode, Head, Protocol, Reason, Rejection,
     log::{RefusalLog, admitted},
 };
 use tower_service::Service;
@@ -26,6 +26,7 @@ use crate::{
 /// The reason of every rejection by this layer.
 pub const SHUTTING_DOWN: Reason = Reason::new("shutting-down");
 
+/// One for the program, so that its bound does not grow with the number of registries.
 static LOG: RefusalLog = RefusalLog::new(LAYER);
 
 /// The service of [`HealthLayer`](crate::HealthLayer).
@@ -70,7 +71,7 @@ impl<S> HealthService<S> {
     #[cold]
     #[inline(never)]
     fn refuse<F, B>(&self, head: Head<'_>, way: Way) -> ResponseFuture<S, F, B> {
-        let rejection = Rejection::new(SHUTTING_DOWN, http::StatusCode::SERVICE_UNAVAILABLE)
+        let rejection = Rejection::new(SHUTTING_DOWN, StatusCode::SERVICE_UNAVAILABLE)
             .for_request(head)
             .with_retry_after(self.settings.retry_after)
             .with_detail(
@@ -145,6 +146,10 @@ impl<S> HealthService<S> {
                 let reading = Reading::new(call, self.health.clone(), watches, request.into_body());
                 ResponseFuture::reading(reading)
             }
+            Ask::NoMethod => ResponseFuture::answered(answer::grpc_error(
+                GrpcCode::Unimplemented,
+                "There is no such method.",
+            )),
         }
     }
 }

@@ -63,6 +63,8 @@ fn asks_for_details(head: Head<'_>) -> bool {
 pub(crate) enum Ask {
     Http(Probe),
     Grpc(Call),
+    /// A method of `grpc.health.v1.Health` that is not known here.
+    NoMethod,
 }
 
 /// What is called of `grpc.health.v1.Health`.
@@ -71,8 +73,6 @@ pub(crate) enum Call {
     Check,
     Watch,
     List,
-    /// None that is known here.
-    Other,
 }
 
 const SERVICE: &str = "/grpc.health.v1.Health/";
@@ -103,13 +103,12 @@ impl Settings {
 #[cold]
 fn grpc(name: &str, head: Head<'_>) -> Option<Ask> {
     let is_call = head.method() == Method::POST && Protocol::of(head) == Protocol::Grpc;
-    let method = match name {
-        "Check" => Call::Check,
-        "Watch" => Call::Watch,
-        "List" => Call::List,
-        _ => Call::Other,
-    };
-    is_call.then_some(Ask::Grpc(method))
+    is_call.then_some(match name {
+        "Check" => Ask::Grpc(Call::Check),
+        "Watch" => Ask::Grpc(Call::Watch),
+        "List" => Ask::Grpc(Call::List),
+        _ => Ask::NoMethod,
+    })
 }
 
 #[cfg(all(test, not(palisade_loom)))]

@@ -293,6 +293,19 @@ fn outside_a_runtime_checks_wait_for_one() {
     });
 }
 
+#[test]
+fn outside_a_runtime_a_check_that_is_replaced_is_let_go() {
+    let (health, held) = (Health::new(), Arc::new(()));
+    for _ in 0..100 {
+        let held = Arc::clone(&held);
+        health.readiness().check(Check::new("db", move || {
+            let held = Arc::clone(&held);
+            async move { drop(held) }
+        }));
+    }
+    assert_eq!(Arc::strong_count(&held), 2, "ours, and that of the last");
+}
+
 /// The ticker is started anew; what has run in the other runtime has ended with it, and is told so by its
 /// age.
 #[test]

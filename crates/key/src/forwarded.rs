@@ -30,8 +30,9 @@ use crate::{
 /// * If all are trusted the leftmost is the client; without the header it is the peer.
 ///
 /// All lines of the header are read as one list, in their order. At most the last
-/// [`MAX_ENTRIES`](ForwardedIp::MAX_ENTRIES) entries that stand in its last [`MAX_BYTES`](ForwardedIp::MAX_BYTES) bytes
-/// are considered; there the walk ends as it does at an entry that is no address.
+/// [`MAX_ENTRIES`](ForwardedIp::MAX_ENTRIES) entries that stand in its last
+/// [`MAX_BYTES`](ForwardedIp::MAX_BYTES) bytes are considered; there the walk ends as it does at an entry that
+/// is no address.
 ///
 /// Addresses are accepted as `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]` and
 /// `[2001:db8::1]:4711`. IPv4 addresses in IPv6 form are IPv4 addresses throughout. Other IPv6 addresses

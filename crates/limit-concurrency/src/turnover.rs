@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 ///
 /// A few that leave say little of the rest, so a window is only believed once as many left as are
 /// in. Until then the estimate is the window's age. Where every refusal finds the same number in, it
-/// is thus never more than the longest stay (or a second), plus the time to the next refusal: whoever was in when the
-/// window began has left by then.
+/// is thus never more than the longest stay (or a second), plus the time to the next refusal: whoever
+/// was in when the window began has left by then.
 #[derive(Debug, Default)]
 pub(crate) struct Turnover {
     window: Option<Window>,

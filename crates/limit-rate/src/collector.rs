@@ -82,6 +82,14 @@ impl fmt::Debug for Collector {
     }
 }
 
+/// A timer has no smaller unit.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// How long to wait after each of so many steps, for all of them to take this time.
+pub(crate) fn pace(round: Duration, steps: usize) -> Duration {
+    (round / u32::try_from(steps).unwrap_or(u32::MAX)).max(SHORTEST_WAIT)
+}
+
 /// The owner, who is told when the task ends, however it does.
 struct Running<T: Sweep> {
     owner: Weak<T>,

@@ -13,7 +13,8 @@ pub use self::iter::Iter;
 use self::shard::Shard;
 use crate::{
     Collector,
-    sync::{AtomicBool, AtomicUsize, Mutex, lock},
+    store::Settings,
+    sync::{Apart, AtomicBool, AtomicUsize, Mutex, lock},
 };
 
 mod iter;
@@ -67,7 +68,7 @@ mod verbs;
 ///
 /// It decides as a [`Bucket`](crate::Bucket) for each window of each key, in nanoseconds.
 pub struct ExactStore<K, S = RandomState> {
-    shards: Box<[Padded<K>]>,
+    shards: Box<[Apart<Mutex<Shard<K>>>]>,
     hasher: S,
     settings: Settings,
     /// How many quotas of their own there are, in all shards.
@@ -76,29 +77,6 @@ pub struct ExactStore<K, S = RandomState> {
     hand: AtomicUsize,
     collector: Collector,
     closed: AtomicBool,
-}
-
-/// On lines of its own: two of 64 bytes, since processors fetch them in pairs.
-#[repr(align(128))]
-struct Padded<K>(Mutex<Shard<K>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    max_keys: usize,
-    min_ttl: Duration,
-    sweep_interval: Duration,
-    max_overrides: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            max_keys: 1 << 16,
-            min_ttl: Duration::from_secs(10),
-            sweep_interval: Duration::from_secs(60),
-            max_overrides: 1024,
-        }
-    }
 }
 
 /// More would make shards so small that some are full long before the others.
@@ -124,9 +102,9 @@ impl<K> Default for ExactStore<K> {
 /// Settings are made before the first key: each of these empties the store.
 impl<K, S> ExactStore<K, S> {
     fn made(settings: Settings, hasher: S) -> Self {
-        let shards = (settings.max_keys / KEYS_PER_SHARD).clamp(1, 64);
-        let room = (settings.max_keys / shards).max(1);
-        let shard = |_| Padded(Mutex::new(Shard::new(room, settings.min_ttl)));
+        let shards = (settings.keys / KEYS_PER_SHARD).clamp(1, 64);
+        let room = (settings.keys / shards).max(1);
+        let shard = |_| Apart(Mutex::new(Shard::new(room, settings.min_ttl)));
         Self {
             shards: (0..shards).map(shard).collect(),
             hasher,
@@ -149,7 +127,7 @@ impl<K, S> ExactStore<K, S> {
     /// When there is not so much [memory](Self::memory) to be had.
     #[must_use]
     pub fn with_max_keys(self, max_keys: usize) -> Self {
-        Self::made(Settings { max_keys, ..self.settings }, self.hasher)
+        Self::made(Settings { keys: max_keys, ..self.settings }, self.hasher)
     }
 
     /// Lets the collector leave buckets that are full where they are for so long; ten seconds unless
@@ -191,7 +169,12 @@ impl<K, S> ExactStore<K, S> {
     /// How many keys it remembers at most.
     #[must_use]
     pub fn max_keys(&self) -> usize {
-        self.settings.max_keys
+        self.settings.keys
+    }
+
+    /// How many places each shard has.
+    fn room(&self) -> usize {
+        (self.settings.keys / self.shards.len()).max(1)
     }
 
     /// How much memory it takes when it is full, in bytes: that of its places, reserved when it is
@@ -199,9 +182,8 @@ impl<K, S> ExactStore<K, S> {
     /// `String`, comes on top, and so do the quotas that keys have of their own.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let room = (self.settings.max_keys / self.shards.len()).max(1);
         let place = shelf::Shelf::<K, shard::Kept>::PLACE;
-        size_of_val(&*self.shards) + self.shards.len() * room * place
+        size_of_val(&*self.shards) + self.shards.len() * self.room() * place
     }
 
     /// How many buckets are remembered: those that are not full, and those that are full and were

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Apart, Mutex, MutexGuard, lock};
 
 /// A client that was refused often of late.
 ///
@@ -51,13 +51,9 @@ impl Offender {
 #[derive(Debug)]
 pub(crate) struct Offenders {
     hasher: RandomState,
-    summary: Apart,
+    /// Apart, since what stands beside it is read by all requests.
+    summary: Apart<Mutex<Summary>>,
 }
-
-/// On lines of its own, since what stands beside it is read by all requests.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Apart(Mutex<Summary>);
 
 #[derive(Debug, Default)]
 struct Summary {

@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::atomic::Ordering::Relaxed, time::Instant};
 
 use crate::{
     Quota, TooManyOverrides,
-    sync::{AtomicU64, AtomicUsize, Mutex, lock},
+    sync::{Apart, AtomicU64, AtomicUsize, Mutex, lock},
 };
 
 /// The quotas of single keys, by 128 bits of keyed hash: exact for all that is known of keys here.
@@ -16,13 +16,9 @@ pub(crate) struct Overrides {
     /// A bit for each of the map's keys, and sixteen times as many in all.
     filter: Box<[AtomicU64]>,
     pub(crate) max: usize,
+    /// Apart, since what stands before it is read with every request.
     map: Apart<Mutex<HashMap<[u64; 2], Override>>>,
 }
-
-/// On lines of its own, since what stands before it is read with every request.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Apart<T>(T);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Override {

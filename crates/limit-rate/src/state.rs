@@ -6,7 +6,7 @@ use crate::{
     Quota, RateLimitHeaders, TableStore, Window,
     offenders::Offenders,
     quota_cell::QuotaCell,
-    sync::{AtomicU64, Mutex, lock},
+    sync::{Apart, AtomicU64, Mutex, lock},
 };
 
 /// What all services of a layer share.
@@ -17,7 +17,9 @@ pub(crate) struct State<St> {
     others: Box<[Named]>,
     /// Of those without a key. A bucket for each window, in a store since that decides without a lock.
     pub(crate) keyless: TableStore,
-    policy: Policy,
+    /// The value of `RateLimit-Policy`, made for the layer's quotas. Apart, since it is locked by answers
+    /// that tell it, and the quotas beside it are read by all requests.
+    policy: Apart<Mutex<(Vec<Quota>, HeaderValue)>>,
     pub(crate) counts: Counts,
     pub(crate) offenders: Offenders,
 }
@@ -31,12 +33,6 @@ pub(crate) struct Named {
 }
 
 pub(crate) type Name = Cow<'static, str>;
-
-/// The value of `RateLimit-Policy`, made for the layer's quotas. On a line of its own: it is locked by
-/// answers that tell it, and the quotas beside it are read by all requests.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Policy(Mutex<(Vec<Quota>, HeaderValue)>);
 
 /// Written by refusals alone, on lines of their own.
 #[derive(Debug, Default)]
@@ -63,7 +59,7 @@ impl<St> State<St> {
             first: named(0, first.0, first.1),
             others: others.map(|(name, quota)| named(number(&name), name, quota)).collect(),
             keyless: TableStore::for_one(),
-            policy: Policy(Mutex::new((Vec::new(), HeaderValue::from_static("")))),
+            policy: Apart(Mutex::new((Vec::new(), HeaderValue::from_static("")))),
             counts: Counts::default(),
             offenders: Offenders::new(),
         }

@@ -1,4 +1,10 @@
-use std::{error::Error, fmt, num::NonZeroU32, sync::Arc, time::Instant};
+use std::{
+    error::Error,
+    fmt,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Decision, Decisions, Quota,
@@ -111,6 +117,27 @@ pub trait Store<K: ?Sized> {
     }
 }
 
+/// What a store is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// For how many keys there is room.
+    pub(crate) keys: usize,
+    pub(crate) min_ttl: Duration,
+    pub(crate) sweep_interval: Duration,
+    pub(crate) max_overrides: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            keys: 1 << 16,
+            min_ttl: Duration::from_secs(10),
+            sweep_interval: Duration::from_secs(60),
+            max_overrides: 1024,
+        }
+    }
+}
+
 /// A key's windows in a store that knows one at a time.
 struct Of<'a, K: ?Sized, St: ?Sized> {
     store: &'a St,
@@ -159,9 +186,7 @@ impl Window {
     pub const fn quota(&self) -> Quota {
         self.quota
     }
-}
 
-impl Window {
     /// Not copied, which on the path of a request would cost more than all that is done with it.
     #[inline]
     pub(crate) const fn as_quota(&self) -> &Quota {

@@ -11,7 +11,8 @@ use foldhash::quality::RandomState;
 
 use self::lines::Lines;
 use crate::{
-    Collector, bucket::nanos, overrides::Overrides, quota::LONGEST_FILL, sync::AtomicBool,
+    Collector, bucket::nanos, overrides::Overrides, quota::LONGEST_FILL, store::Settings,
+    sync::AtomicBool,
 };
 
 mod line;
@@ -86,25 +87,6 @@ pub struct TableStore<S = RandomState> {
     closed: AtomicBool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    capacity: usize,
-    min_ttl: Duration,
-    sweep_interval: Duration,
-    max_overrides: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            capacity: 1 << 16,
-            min_ttl: Duration::from_secs(10),
-            sweep_interval: Duration::from_secs(60),
-            max_overrides: 1024,
-        }
-    }
-}
-
 /// What a line takes in memory.
 const LINE: usize = 64;
 
@@ -114,21 +96,16 @@ const KEY: usize = 16;
 /// How many lines the collector sweeps at a time: some ten microseconds' work.
 const LINES_PER_STEP: usize = 256;
 
-/// A timer has no smaller unit.
-const SHORTEST_WAIT: Duration = Duration::from_millis(1);
-
 impl TableStore {
     /// A store for 65,536 keys, in a mebibyte.
     #[must_use]
     pub fn new() -> Self {
         Self::made(Settings::default(), RandomState::default())
     }
-}
 
-impl TableStore {
     /// The least there is.
     pub(crate) fn for_one() -> Self {
-        Self::made(Settings { capacity: 1, ..Settings::default() }, RandomState::default())
+        Self::made(Settings { keys: 1, ..Settings::default() }, RandomState::default())
     }
 }
 
@@ -142,8 +119,8 @@ impl Default for TableStore {
 impl<S> TableStore<S> {
     fn made(settings: Settings, hasher: S) -> Self {
         // No memory holds more lines than this.
-        let lines = (settings.capacity / LINE).saturating_mul(KEY)
-            + (settings.capacity % LINE * KEY).div_ceil(LINE);
+        let lines = (settings.keys / LINE).saturating_mul(KEY)
+            + (settings.keys % LINE * KEY).div_ceil(LINE);
         Self {
             lines: Lines::new(lines, nanos(settings.min_ttl).min(LONGEST_FILL)),
             hasher,
@@ -161,7 +138,7 @@ impl<S> TableStore<S> {
     /// several windows a key counts once for each.
     #[must_use]
     pub fn with_capacity(self, keys: usize) -> Self {
-        Self::made(Settings { capacity: keys, ..self.settings }, self.hasher)
+        Self::made(Settings { keys, ..self.settings }, self.hasher)
     }
 
     /// Lets the collector leave buckets that are full where they are for so long; ten seconds unless
@@ -203,7 +180,7 @@ impl<S> TableStore<S> {
     /// How many keys it was made for.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.settings.capacity
+        self.settings.keys
     }
 
     /// How much memory the table takes, in bytes. It never changes.

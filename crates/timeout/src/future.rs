@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Response, header::CONTENT_TYPE};
 use http_body::Body;
-use palisade_core::{Id, Protocol, Rejection};
+use palisade_core::{GrpcCode, Id, Protocol, Rejection};
 use pin_project::pin_project;
 use tokio::time::Instant;
 
@@ -21,7 +21,6 @@ use crate::{
     refusal::{Answer, Caller, Refusal},
     term::Term,
     watch::{Bound, Watch},
-    wire,
 };
 
 /// The answer to a request: the inner service's, or, when the time is up, a refusal.
@@ -161,12 +160,10 @@ fn gave_up<B, E>(answer: &Result<Response<B>, E>, at: Option<Instant>) -> bool {
 }
 
 fn may_have_given_up<B, E>(answer: &Result<Response<B>, E>) -> bool {
-    answer.as_ref().map_or(true, |response| {
-        response.headers().get(&wire::GRPC_STATUS).is_some_and(|status| status == CANCELLED)
-    })
+    answer
+        .as_ref()
+        .map_or(true, |response| GrpcCode::of(response.headers()) == Some(GrpcCode::Cancelled))
 }
-
-const CANCELLED: &str = "1";
 
 /// Whether the answer to a gRPC request is, by its own word, no gRPC.
 fn says_it_is_something_else<B>(response: &Response<B>) -> bool {

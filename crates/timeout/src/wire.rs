@@ -2,10 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use http::{HeaderName, HeaderValue};
-
-/// How an exchange ended.
-pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+use http::HeaderValue;
 
 const MILLI: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -40,13 +37,10 @@ pub(crate) fn parse_time(value: &HeaderValue) -> Option<Duration> {
 
 /// Writes a time in seconds, to the microsecond and rounded down.
 pub(crate) fn format_time(left: Duration) -> HeaderValue {
-    text(|text| write!(text, "{}.{:06}", left.as_secs(), left.subsec_micros()))
-}
-
-fn text(write: impl FnOnce(&mut String) -> std::fmt::Result) -> HeaderValue {
     let mut text = String::with_capacity(16);
-    write(&mut text).expect("a String takes all that is written to it");
-    HeaderValue::try_from(text).expect("digits and a letter are a header's value")
+    write!(text, "{}.{:06}", left.as_secs(), left.subsec_micros())
+        .expect("a String takes all that is written to it");
+    HeaderValue::try_from(text).expect("digits and a point are a header's value")
 }
 
 /// A whole number of one digit at least, and of nothing but digits.

@@ -24,7 +24,7 @@ struct Breakers {
 
 /// How a breaker stands. Numbers are since it was made, but for those that say otherwise.
 #[derive(Debug, Serialize)]
-struct Standing {
+pub(crate) struct Standing {
     state: &'static str,
     force: &'static str,
     /// In seconds, until it is probed; nothing if it is not open, or if that takes an operator.
@@ -46,7 +46,7 @@ struct Standing {
 }
 
 impl Standing {
-    fn of(switch: &Switch) -> Self {
+    pub(crate) fn of(switch: &Switch) -> Self {
         let stats = switch.stats();
         Self {
             state: match stats.state {
@@ -74,7 +74,10 @@ impl Standing {
 
 const FORCE: &str = "force";
 
-const ACCEPTED: &str = "open, closed, auto or observe";
+/// No mode: it begins anew, and is left to itself.
+const RESET: &str = "reset";
+
+const ACCEPTED: &str = "open, closed, auto, observe or reset";
 
 /// `GET /breakers`: how each stands.
 pub(crate) async fn breakers(State(switch): State<Switch>) -> impl IntoResponse {
@@ -82,7 +85,7 @@ pub(crate) async fn breakers(State(switch): State<Switch>) -> impl IntoResponse 
     ([(CACHE_CONTROL, "no-store")], Json(Breakers { upstream: Standing::of(&switch) }))
 }
 
-/// `POST /breakers/upstream`: lays a mode over the breaker, and tells how it stands then.
+/// `POST /breakers/upstream`: lays a mode over the breaker, or lets it begin anew, and tells how it stands then.
 pub(crate) async fn force(
     State(switch): State<Switch>,
     fields: Fields,
@@ -92,8 +95,12 @@ pub(crate) async fn force(
         let detail = format!("{FORCE} is missing; it must be {ACCEPTED}.");
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     };
-    let mode = mode(&force).ok_or_else(|| invalid(FORCE, &force, ACCEPTED.to_owned()))?;
-    switch.set_mode(mode);
+    if force == RESET {
+        switch.reset();
+    } else {
+        let mode = mode(&force).ok_or_else(|| invalid(FORCE, &force, ACCEPTED.to_owned()))?;
+        switch.set_mode(mode);
+    }
     Ok(([(CACHE_CONTROL, "no-store")], Json(Standing::of(&switch))))
 }
 

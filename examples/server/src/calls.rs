@@ -20,9 +20,9 @@ use hyper_util::{
 use palisade::{
     Rejection,
     breaker::{Breaker, BreakerLayer, Switch},
-    limit_concurrency::{LimitConcurrency, LimitConcurrencyLayer},
+    limit_concurrency::{InFlight, LimitConcurrency, LimitConcurrencyLayer},
     retry::{Attempts, Retries, Retry, RetryBody, RetryLayer},
-    timeout::{Timeout, TimeoutLayer},
+    timeout::{Timeout, TimeoutLayer, Timeouts},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -45,23 +45,43 @@ pub(crate) struct Calls {
     uri: Uri,
 }
 
+/// The operator's ends of the layers around a call, outermost first.
+#[derive(Clone, Debug)]
+pub(crate) struct Ends {
+    /// Of all attempts of a call together.
+    pub(crate) total: Timeouts,
+    pub(crate) retries: Retries,
+    pub(crate) switch: Switch,
+    pub(crate) in_flight: InFlight,
+    /// Of each attempt by itself.
+    pub(crate) attempt: Timeouts,
+}
+
 impl Calls {
-    /// And the operator's ends of the retry and the breaker. Opens no connection before the first call.
-    pub(crate) fn new(settings: &Settings) -> (Self, Retries, Switch) {
+    /// And the operator's ends. Opens no connection before the first call.
+    pub(crate) fn new(settings: &Settings) -> (Self, Ends) {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
 
-        let retry = RetryLayer::new(settings.retry.policy());
-        let retries = retry.handle();
-        let breaker = BreakerLayer::new(settings.breaker.policy());
-        let switch = breaker.handle();
         let upstream = &settings.upstream;
+        let total = TimeoutLayer::client(upstream.total.0).shared();
+        let retry = RetryLayer::new(settings.retry.policy());
+        let breaker = BreakerLayer::new(settings.breaker.policy());
+        let limit = LimitConcurrencyLayer::new(upstream.max);
+        let attempt = TimeoutLayer::client(upstream.timeout.0);
+        let ends = Ends {
+            total: total.handle(),
+            retries: retry.handle(),
+            switch: breaker.handle(),
+            in_flight: limit.handle(),
+            attempt: attempt.handle(),
+        };
         // Outermost first.
         let stack = ServiceBuilder::new()
             // Answers 504 when all attempts together take too long. Shared, so that the retry knows when
             // that is, and begins none that would come too late.
-            .layer(TimeoutLayer::client(upstream.total.0).shared())
+            .layer(total)
             // Tries again what failed for a moment. Outside of all that is about one attempt, so that each
             // is judged, counted and timed by itself, and none holds a place while it waits.
             .layer(retry)
@@ -69,15 +89,12 @@ impl Calls {
             .layer(breaker)
             // Answers 503 when so many calls wait already, which is not the caller's fault as a 429
             // would say. Inside of the breaker, to which that says nothing.
-            .layer(
-                LimitConcurrencyLayer::new(upstream.max)
-                    .with_status(StatusCode::SERVICE_UNAVAILABLE),
-            )
+            .layer(limit.with_status(StatusCode::SERVICE_UNAVAILABLE))
             // Answers 504 when the upstream takes too long, for each attempt by itself. Inside of the
             // breaker, to which that is a failure.
-            .layer(TimeoutLayer::client(upstream.timeout.0))
+            .layer(attempt)
             .service(client);
-        (Self { stack, uri: uri(upstream.listen, "/") }, retries, switch)
+        (Self { stack, uri: uri(upstream.listen, "/") }, ends)
     }
 
     fn request(&self, method: Method, caller: &Parts, body: Body) -> Request<Body> {

@@ -28,16 +28,15 @@ pub(crate) struct Standing {
 impl Demo {
     fn standing(&self) -> Standing {
         let Self { sampler, health, heartbeat } = self;
-        let (word, next) = if sampler.is_hung() {
-            let next = format!(
+        let next = if sampler.is_hung() {
+            format!(
                 "/readyz fails when the last beat is {heartbeat} ago; POST /demo/resume takes it back."
-            );
-            ("hung", next)
+            )
         } else {
-            ("runs", "/readyz passes within a second or two.".into())
+            "/readyz passes within a second or two.".into()
         };
         Standing {
-            sampler: word,
+            sampler: sampler.state(),
             samples: sampler.samples(),
             most_in_flight: sampler.most(),
             readiness: health.status(Probe::Readiness).as_str(),

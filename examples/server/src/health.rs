@@ -4,21 +4,20 @@ use std::{error::Error, net::SocketAddr};
 
 use axum::{
     body::Body,
-    extract::ConnectInfo,
-    http::{StatusCode, Uri},
+    extract::{ConnectInfo, FromRequestParts},
+    http::{Extensions, StatusCode, Uri, request::Parts},
 };
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use palisade::{
-    Head,
     breaker::{self, Switch},
     health::{Check, Finding, Health, HealthLayer, Heartbeat, Status},
     limit_concurrency::InFlight,
 };
 
-use crate::{calls::uri, sampler::Sampler, settings::Settings, upstream::READY};
+use crate::{calls::uri, problem::Problem, sampler::Sampler, settings::Settings, upstream::READY};
 
 /// The registry, and the background task whose heart is in it. To be called where there is a runtime.
 pub(crate) fn health(
@@ -45,12 +44,28 @@ pub(crate) fn health(
 
 /// Shows details to who asks from this machine. Behind a proxy that is here too, that would be everybody.
 pub(crate) fn layer(health: &Health) -> HealthLayer {
-    HealthLayer::new(health).with_details(is_from_here)
+    HealthLayer::new(health).with_details(|head| is_from_here(head.extensions()))
 }
 
-fn is_from_here(head: Head<'_>) -> bool {
-    let peer = head.extensions().get::<ConnectInfo<SocketAddr>>();
+fn is_from_here(extensions: &Extensions) -> bool {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback())
+}
+
+/// A caller that asks from this machine, as the operator does; 403 to all others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operator;
+
+impl<S: Sync> FromRequestParts<S> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        if is_from_here(&parts.extensions) {
+            return Ok(Self);
+        }
+        let detail = format!("{} is for who asks from the server's own machine.", parts.uri.path());
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
+    }
 }
 
 /// Past the layers around the server's own calls: what they make of the upstream is not how it is.

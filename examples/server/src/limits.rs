@@ -26,7 +26,7 @@ pub(crate) struct Limits {
 
 /// How a client stands, and who asks too often.
 #[derive(Debug, Serialize)]
-struct Standing {
+pub(crate) struct Standing {
     /// Nothing for one without a key, who shares a bucket with all others of them.
     key: Option<String>,
     /// In the window that matters most to it.
@@ -75,38 +75,43 @@ struct Counted {
     you: bool,
 }
 
+impl Limits {
+    /// How whoever sent this stands.
+    pub(crate) fn standing(&self, head: Head<'_>) -> Standing {
+        let Self { client, buckets } = self;
+        client.with(head, |key| {
+            let stands = |window: Buckets<[u8]>| match key {
+                Some(key) => window.get(key),
+                None => window.get_shared(),
+            };
+            let decisions: Decisions = buckets.windows().map(stands).collect();
+            let windows: Vec<_> = iter::zip(buckets.windows(), decisions.iter())
+                .map(|(window, decision)| InWindow::of(window.name(), decision))
+                .collect();
+            let you = key.and_then(|key| buckets.offender(key)).map(|you| you.id());
+            let shown = |one: Offender| Counted {
+                id: format!("{:016x}", one.id()),
+                refused: one.refused(),
+                at_least: one.at_least(),
+                you: you == Some(one.id()),
+            };
+            Standing {
+                key: client.shown(head),
+                binding: decisions.binding().and_then(|(at, _)| windows.get(at).cloned()),
+                windows,
+                offenders: buckets.offenders().into_iter().map(shown).collect(),
+            }
+        })
+    }
+}
+
 /// `GET /limits`: how the caller stands, for which it is charged nothing.
 ///
 /// Who is refused most is shown to everybody here, so that there is something to see. Elsewhere that is
 /// the operator's business.
 pub(crate) async fn limits(State(limits): State<Limits>, request: Request) -> impl IntoResponse {
-    let Limits { client, buckets } = limits;
-    let head = Head::of(&request);
-    let standing = client.with(head, |key| {
-        let stands = |window: Buckets<[u8]>| match key {
-            Some(key) => window.get(key),
-            None => window.get_shared(),
-        };
-        let decisions: Decisions = buckets.windows().map(stands).collect();
-        let windows: Vec<_> = iter::zip(buckets.windows(), decisions.iter())
-            .map(|(window, decision)| InWindow::of(window.name(), decision))
-            .collect();
-        let you = key.and_then(|key| buckets.offender(key)).map(|you| you.id());
-        let shown = |one: Offender| Counted {
-            id: format!("{:016x}", one.id()),
-            refused: one.refused(),
-            at_least: one.at_least(),
-            you: you == Some(one.id()),
-        };
-        Standing {
-            key: client.shown(head),
-            binding: decisions.binding().and_then(|(at, _)| windows.get(at).cloned()),
-            windows,
-            offenders: buckets.offenders().into_iter().map(shown).collect(),
-        }
-    });
     // Of this caller, and of this moment.
-    ([(CACHE_CONTROL, "no-store")], Json(standing))
+    ([(CACHE_CONTROL, "no-store")], Json(limits.standing(Head::of(&request))))
 }
 
 /// Rounded up to the millisecond, so that who waits as long does not come too early.

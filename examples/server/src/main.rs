@@ -27,6 +27,8 @@ mod demo;
 mod fields;
 mod health;
 mod limits;
+mod live;
+mod page;
 mod problem;
 mod query;
 mod retries;
@@ -35,6 +37,7 @@ mod sampler;
 mod serve;
 mod settings;
 mod signals;
+mod status;
 mod tour;
 mod upstream;
 
@@ -71,7 +74,7 @@ async fn run(mut settings: Settings) -> Result<ExitCode, String> {
     // A closed stdout is no reason not to serve.
     let _ = io::stdout().write_all(announcement.as_bytes());
     let app = app::app(&settings);
-    let upstream = upstream::Running::start(upstream, app.behaviour.clone());
+    let upstream = upstream::Running::start(upstream, app.handles.behaviour.clone());
     let leave = serve::Leave { delay: settings.health.drain_delay.0, grace: settings.grace.0 };
     Ok(serve::serve(listener, app, upstream, leave, signals).await)
 }

@@ -12,7 +12,7 @@ struct Retries {
 
 /// How a retry stands. Numbers are since it was made, but for those that say otherwise.
 #[derive(Debug, Serialize)]
-struct Standing {
+pub(crate) struct Standing {
     retried: u64,
     recovered: u64,
     /// Why there was no other attempt, as the next six.
@@ -40,7 +40,7 @@ struct Left {
 }
 
 impl Standing {
-    fn of(retries: &retry::Retries) -> Self {
+    pub(crate) fn of(retries: &retry::Retries) -> Self {
         Self {
             retried: retries.retried(),
             recovered: retries.recovered(),

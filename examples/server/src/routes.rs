@@ -5,13 +5,12 @@ use std::{convert::Infallible, time::Duration};
 use axum::{
     Json,
     body::{Body, HttpBody},
-    extract::{Query, State},
+    extract::Query,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, HOST},
-        uri::Authority,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
-    response::{Html, IntoResponse},
+    response::IntoResponse,
 };
 use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::{BodyStream, StreamBody};
@@ -21,8 +20,6 @@ use tokio::time::sleep;
 use crate::{
     problem::{InvalidField, Problem},
     query::{Number, numbers},
-    settings::Settings,
-    tour,
 };
 
 /// How long `/work` takes, in milliseconds. At most a minute, after which any client has given up.
@@ -36,29 +33,6 @@ pub(crate) const EVERY_MS: Number =
     Number { name: "every_ms", default: 200, least: 0, most: 10_000 };
 
 type Pairs = Query<Vec<(String, String)>>;
-
-/// `GET /`: what there is to try, on a page.
-pub(crate) async fn page(
-    State(settings): State<Settings>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Html<String> {
-    let host = host(&uri, &headers).unwrap_or_else(|| settings.listen.to_string());
-    Html(tour::page(&host, &settings))
-}
-
-/// The host the client asked for: `:authority` over HTTP/2, `Host` over HTTP/1.
-///
-/// It ends up in HTML and in command lines that people copy into a shell, so only what is safe in
-/// both is believed.
-fn host(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let asked = match uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => headers.get(HOST)?.to_str().ok()?,
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".:-[]".contains(c);
-    (asked.chars().all(plain) && asked.parse::<Authority>().is_ok()).then(|| asked.to_owned())
-}
 
 /// What `/work` answers.
 #[derive(Debug, Serialize)]

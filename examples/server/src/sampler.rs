@@ -54,6 +54,11 @@ impl Sampler {
         *self.hung.borrow()
     }
 
+    /// The word for it.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.is_hung() { "hung" } else { "runs" }
+    }
+
     pub(crate) fn samples(&self) -> u64 {
         self.seen.samples.load(Relaxed)
     }

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{app::App, signals::Signals, upstream::Running};
+use crate::{app::App, calls::Ends, signals::Signals, status::Handles, upstream::Running};
 
 /// How long leaving takes.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub(crate) async fn serve(
     leave: Leave,
     mut signals: Signals,
 ) -> ExitCode {
-    let (health, router) = (app.health.clone(), app.router.clone());
+    let (health, router) = (app.handles.health.clone(), app.router);
     // Without it the last, small segment of an answer may wait for the client's acknowledgement.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -92,7 +92,7 @@ pub(crate) async fn serve(
             () = &mut over => Some("the grace is over"),
         };
     }
-    tell(&app);
+    tell(&app.handles);
     let took = began.elapsed();
     let Some(why) = why else {
         tracing::info!(left = 0, ?took, "All requests are finished");
@@ -104,9 +104,10 @@ pub(crate) async fn serve(
     if cut_off == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What a page of metrics would show all along.
-fn tell(app: &App) {
-    let App { timeouts, in_flight, buckets, stalls, retries, switch, sampler, .. } = app;
+/// What `/status` has shown all along.
+fn tell(handles: &Handles) {
+    let Handles { timeouts, in_flight, limits, stalls, upstream, sampler, .. } = handles;
+    let Ends { retries, switch, .. } = upstream;
     let breaker = switch.stats();
     tracing::info!(
         admitted = in_flight.admitted(),
@@ -115,7 +116,7 @@ fn tell(app: &App) {
         expired = timeouts.expired(),
         cut = timeouts.cut(),
         stalled = stalls.stalled(),
-        asked_too_often = buckets.refused(),
+        asked_too_often = limits.buckets.refused(),
         upstream_failed = breaker.total_failures,
         circuit_open = breaker.refused,
         retried = retries.retried(),

@@ -11,18 +11,34 @@ use crate::{
 };
 
 /// One thing to try.
-struct Stop {
-    route: &'static str,
-    does: String,
-    curl: String,
+pub(crate) struct Stop {
+    pub(crate) route: &'static str,
+    pub(crate) does: String,
+    pub(crate) curl: String,
 }
 
-fn stops(host: &str, settings: &Settings) -> [Stop; 20] {
+pub(crate) fn stops(host: &str, settings: &Settings) -> [Stop; 22] {
     [
         Stop {
             route: "GET /",
-            does: "this, as a page".into(),
+            does: "this as a page, with buttons that try it, and how each layer stands".into(),
             curl: format!("curl http://{host}/"),
+        },
+        Stop {
+            route: "GET /status",
+            does: "how each layer stands and what it has counted, for who asks from this machine"
+                .into(),
+            curl: format!("curl http://{host}/status"),
+        },
+        Stop {
+            route: "PUT /demo/limits",
+            does: "changes limits while it serves, for who asks from this machine; what is left out is as at \
+                   the start"
+                .into(),
+            curl: format!(
+                "curl -X PUT --json '{{\"max_in_flight\":2,\"rate\":\"5/s\",\
+                 \"upstream_max_in_flight\":1}}' http://{host}/demo/limits"
+            ),
         },
         Stop {
             route: "GET /work?ms=N",
@@ -85,7 +101,8 @@ fn stops(host: &str, settings: &Settings) -> [Stop; 20] {
         },
         Stop {
             route: "POST /breakers/upstream",
-            does: "forces it open or closed, has it only observe, or leaves it to itself, auto"
+            does: "forces it open or closed, has it only observe, leaves it to itself, auto, or has it begin anew, \
+                   reset"
                 .into(),
             curl: format!("curl --json '{{\"force\":\"open\"}}' http://{host}/breakers/upstream"),
         },
@@ -132,7 +149,7 @@ fn too_long(host: &str, settings: &Settings) -> Stop {
     }
 }
 
-fn stalled(host: &str, settings: &Settings) -> Stop {
+pub(crate) fn stalled(host: &str, settings: &Settings) -> Stop {
     let idle = settings.request_body_timeout.idle;
     Stop {
         route: "408 Request Timeout",
@@ -240,7 +257,7 @@ fn hang(host: &str, settings: &Settings) -> Stop {
     }
 }
 
-fn sigterm(settings: &Settings) -> Stop {
+pub(crate) fn sigterm(settings: &Settings) -> Stop {
     Stop {
         route: "SIGTERM",
         does: format!(
@@ -260,19 +277,4 @@ pub(crate) fn announcement(settings: &Settings) -> String {
         write!(text, "\n{route}  {does}\n    {curl}\n").expect("a String takes all");
     }
     text
-}
-
-/// The page at `/`, as seen from `host`.
-pub(crate) fn page(host: &str, settings: &Settings) -> String {
-    let mut list = String::new();
-    for Stop { route, does, curl } in stops(host, settings) {
-        let [route, does, curl] = [route, &does, &curl].map(escape);
-        write!(list, "<h2><code>{route}</code></h2>\n<p>{does}</p>\n<pre>{curl}</pre>\n")
-            .expect("a String takes all");
-    }
-    include_str!("page.html").replace("{list}", &list)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -115,7 +115,7 @@ impl Behaviour {
         (Duration::from_millis(latency_ms), fails.then_some(status))
     }
 
-    fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).mode
     }
 }

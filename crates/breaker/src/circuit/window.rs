@@ -198,6 +198,3 @@ fn sum(words: &[AtomicU64; BUCKETS], place: Place) -> u64 {
     });
     counts.sum()
 }
-
-#[cfg(all(test, not(palisade_loom)))]
-mod tests;

@@ -12,7 +12,7 @@ use palisade_key::ExtractKey;
 use crate::{
     Policy,
     call::Shared,
-    sync::{AtomicU64, Mutex, MutexGuard, lock},
+    sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, lock},
     wired::{Wired, now},
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Circuits<O, C> {
     /// How many calls went to the shared one for want of room.
     pub(crate) crowded: AtomicU64,
     /// In all shards.
-    count: AtomicU64,
+    count: AtomicUsize,
     swept: Mutex<Option<Instant>>,
     hasher: RandomState,
     shards: Box<[Mutex<Shard<O, C>>]>,
@@ -56,7 +56,7 @@ impl<O, C> Circuits<O, C> {
             shared: Shared::new(Wired::new(policy), Arc::clone(&classifier)),
             classifier,
             crowded: AtomicU64::new(0),
-            count: AtomicU64::new(0),
+            count: AtomicUsize::new(0),
             swept: Mutex::default(),
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -68,7 +68,7 @@ impl<O, C> Circuits<O, C> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        usize::try_from(self.count.load(Relaxed)).unwrap_or(usize::MAX)
+        self.count.load(Relaxed)
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "it is less than the number of shards")]
@@ -95,24 +95,31 @@ impl<O, C> Circuits<O, C> {
         if let Some(known) = self.shard(key).get(key) {
             return Some(Arc::clone(known));
         }
-        if !(self.reserve() || self.sweep() && self.reserve()) {
+        if self.is_full() && (!self.sweep() || self.is_full()) {
             return None;
         }
         let made = Shared::new(Wired::new(self.policy), Arc::clone(&self.classifier));
+        // Before room is taken: what makes it is not ours, and may panic.
+        let owned = key.to_owned();
         let mut shard = self.shard(key);
         if let Some(known) = shard.get(key) {
             // Somebody else was here meanwhile.
-            self.count.fetch_sub(1, Relaxed);
             return Some(Arc::clone(known));
         }
-        shard.insert(key.to_owned(), Arc::clone(&made));
+        if !self.reserve() {
+            return None;
+        }
+        shard.insert(owned, Arc::clone(&made));
         Some(made)
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= self.max
     }
 
     /// Whether there is room for one more, which is taken then.
     fn reserve(&self) -> bool {
-        let max = u64::try_from(self.max).unwrap_or(u64::MAX);
-        let more = |count| (count < max).then_some(count + 1);
+        let more = |count| (count < self.max).then_some(count + 1);
         self.count.fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 
@@ -140,7 +147,7 @@ impl<O, C> Circuits<O, C> {
             let before = shard.len();
             // Dropped after the lock: keys are not ours.
             let gone: Vec<_> = shard.extract_if(|_, shared| !stays(shared)).collect();
-            self.count.fetch_sub((before - shard.len()) as u64, Relaxed);
+            self.count.fetch_sub(before - shard.len(), Relaxed);
             drop(shard);
             drop(gone);
         }

@@ -2,6 +2,7 @@
 #![cfg(not(palisade_loom))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
 
+mod edges;
 mod streams;
 
 use std::{

@@ -52,7 +52,7 @@ const JUDGES: &[Judge] = &[
 ];
 
 /// No chain of causes is that long; an error that is its own cause ends here.
-const DEEPEST: usize = 32;
+pub(crate) const DEEPEST: usize = 32;
 
 /// What an error of any type says.
 pub(super) fn of_any<E: 'static>(error: &E) -> Outcome {

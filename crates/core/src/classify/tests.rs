@@ -315,7 +315,9 @@ proptest! {
         hint in proptest::collection::vec(32..127_u8, 0..40),
     ) {
         let mut answer = answer(status, &[]);
-        for (name, value) in [("grpc-status", &grpc_status), ("retry-after", &hint), ("grpc-retry-pushback-ms", &hint)] {
+        for (name, value) in
+            [("grpc-status", &grpc_status), ("retry-after", &hint), ("grpc-retry-pushback-ms", &hint)]
+        {
             let value = http::HeaderValue::from_bytes(value).unwrap();
             answer.headers_mut().insert(name, value);
         }

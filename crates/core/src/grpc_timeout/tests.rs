@@ -61,44 +61,44 @@ fn all_else_is_no_grpc_timeout() {
 
 proptest! {
     #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
-                let _ = GrpcTimeout::read(&value);
-            }
+    fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+        if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+            let _ = GrpcTimeout::read(&value);
         }
+    }
 
-        #[test]
-        fn what_is_written_for_grpc_is_valid_and_never_more(
-            seconds in prop_oneof![0_u64..200, any::<u64>()],
-            nanos in 0_u32..1_000_000_000,
-        ) {
-            let left = Duration::new(seconds, nanos);
-            let read = GrpcTimeout::read(&written(left)).unwrap();
-            prop_assert!(read <= left);
-            // To a 100,000th, or what 8 digits can say.
-            let most = Duration::from_secs(99_999_999 * 3600);
-            prop_assert!(left > most || left.saturating_sub(read) <= left / 100_000);
-        }
+    #[test]
+    fn what_is_written_for_grpc_is_valid_and_never_more(
+        seconds in prop_oneof![0_u64..200, any::<u64>()],
+        nanos in 0_u32..1_000_000_000,
+    ) {
+        let left = Duration::new(seconds, nanos);
+        let read = GrpcTimeout::read(&written(left)).unwrap();
+        prop_assert!(read <= left);
+        // To a 100,000th, or what 8 digits can say.
+        let most = Duration::from_secs(99_999_999 * 3600);
+        prop_assert!(left > most || left.saturating_sub(read) <= left / 100_000);
+    }
 
-        #[test]
-        fn grpc_timeouts_are_read_as_a_naive_reader_does(
-            text in "[0-9]{0,10}[numSMHs]?",
-        ) {
-            let expected = (|| {
-                let unit = text.chars().last()?;
-                let digits = &text[..text.len() - 1];
-                let number: u128 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
-                let nanos = match unit {
-                    'n' => number,
-                    'u' => number * 1_000,
-                    'm' => number * 1_000_000,
-                    'S' => number * 1_000_000_000,
-                    'M' => number * 60_000_000_000,
-                    'H' => number * 3_600_000_000_000,
-                    _ => return None,
-                };
-                Some(nanos)
-            })();
-            prop_assert_eq!(grpc(&text).map(|read| read.as_nanos()), expected);
-        }
+    #[test]
+    fn grpc_timeouts_are_read_as_a_naive_reader_does(
+        text in "[0-9]{0,10}[numSMHs]?",
+    ) {
+        let expected = (|| {
+            let unit = text.chars().last()?;
+            let digits = &text[..text.len() - 1];
+            let number: u128 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+            let nanos = match unit {
+                'n' => number,
+                'u' => number * 1_000,
+                'm' => number * 1_000_000,
+                'S' => number * 1_000_000_000,
+                'M' => number * 60_000_000_000,
+                'H' => number * 3_600_000_000_000,
+                _ => return None,
+            };
+            Some(nanos)
+        })();
+        prop_assert_eq!(grpc(&text).map(|read| read.as_nanos()), expected);
+    }
 }

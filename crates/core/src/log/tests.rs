@@ -108,6 +108,29 @@ fn at_debug_each_refusal_is_told_with_its_causes() {
     assert!(!lines.contains("TRACE"));
 }
 
+/// As an error may be by mistake, that hands out itself where it means what it wraps.
+#[derive(Debug)]
+struct Ouroboros;
+
+impl fmt::Display for Ouroboros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it bites")
+    }
+}
+
+impl Error for Ouroboros {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self)
+    }
+}
+
+#[test]
+fn an_error_that_is_its_own_cause_does_not_fill_the_log() {
+    const CLOSED: Reason = Reason::new("closed");
+    let rejection = Rejection::new(CLOSED, StatusCode::SERVICE_UNAVAILABLE).with_source(Ouroboros);
+    assert_eq!(Causes(&rejection).to_string(), ["it bites"; 32].join(": "));
+}
+
 #[test]
 fn at_trace_what_passes_is_told_too() {
     assert!(

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::{clock::Clock, threshold::Threshold};
+use crate::{clock::Clock, heart::Heart, standing::Standing, threshold::Threshold};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -124,7 +124,8 @@ proptest! {
                 None => drop(board.found(id, if good { Status::Pass } else { Status::Fail }.into(), now)),
             }
             let seen = board.look(now, false);
-            let almost = seen.until.map_or(now + 9999 * SECOND, |until| until.checked_sub(Duration::from_nanos(1)).unwrap());
+            let before = |until: Instant| until.checked_sub(Duration::from_nanos(1)).unwrap();
+            let almost = seen.until.map_or(now + 9999 * SECOND, before);
             prop_assert!(almost >= now);
             let later = board.look(almost, false);
             prop_assert_eq!(later.statuses, seen.statuses);

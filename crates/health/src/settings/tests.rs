@@ -30,17 +30,22 @@ fn what_is_no_probe_falls_through() {
 #[test]
 fn grpc_health_is_known_by_path_method_and_content_type() {
     for (method, path, content_type, expected) in [
-        ("POST", "/grpc.health.v1.Health/Check", "application/grpc", Some(Call::Check)),
-        ("POST", "/grpc.health.v1.Health/Watch", "application/grpc+proto", Some(Call::Watch)),
-        ("POST", "/grpc.health.v1.Health/List", "application/grpc", Some(Call::List)),
-        ("POST", "/grpc.health.v1.Health/Stop", "application/grpc", Some(Call::Other)),
+        ("POST", "/grpc.health.v1.Health/Check", "application/grpc", Some(Ask::Grpc(Call::Check))),
+        (
+            "POST",
+            "/grpc.health.v1.Health/Watch",
+            "application/grpc+proto",
+            Some(Ask::Grpc(Call::Watch)),
+        ),
+        ("POST", "/grpc.health.v1.Health/List", "application/grpc", Some(Ask::Grpc(Call::List))),
+        ("POST", "/grpc.health.v1.Health/Stop", "application/grpc", Some(Ask::NoMethod)),
         ("GET", "/grpc.health.v1.Health/Check", "application/grpc", None),
         ("POST", "/grpc.health.v1.Health/Check", "application/json", None),
         ("POST", "/grpc.health.v1.Health/Check", "application/grpc-web", None),
         ("POST", "/grpc.health.v2.Health/Check", "application/grpc", None),
         ("POST", "/grpc.health.v1.Health", "application/grpc", None),
     ] {
-        assert_eq!(ask(method, path, content_type), expected.map(Ask::Grpc), "{method} {path}");
+        assert_eq!(ask(method, path, content_type), expected, "{method} {path}");
     }
 }
 

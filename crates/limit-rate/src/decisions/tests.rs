@@ -165,8 +165,6 @@ fn who_loses_a_race_in_one_window_is_given_back_what_was_taken_in_others() {
     }
 }
 
-/// Two threads on the same windows, in the same order and against it, and one that takes from one
-/// window alone.
 /// Two threads on the same windows, from either end. Returns the fewest and the most that any key got.
 fn stress<St: Store<u32> + Send + Sync + 'static>(store: St) -> [u32; 2] {
     let (store, now) = (Arc::new(store), start());

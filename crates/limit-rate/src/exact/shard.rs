@@ -141,8 +141,7 @@ impl<K> Shard<K> {
     }
 
     /// Gives up the least indebted bucket of a sample, if there is no room for one more. One that is
-    /// full owes nothing, so it is the first to go. What counts is the
-    /// share of its bucket that is owed.
+    /// full owes nothing, so it is the first to go. What counts is the share of its bucket that is owed.
     ///
     /// The sample is spread over all places: neighbours are of keys that came one after another,
     /// perhaps from one hand.

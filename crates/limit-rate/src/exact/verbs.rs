@@ -17,13 +17,11 @@ use super::{
 };
 use crate::{
     Collector, Decision, Decisions, Store, Sweep, TooManyOverrides, Window,
+    collector::pace,
     decisions::{self, Windows},
     overrides::Override,
     sync::{MutexGuard, lock},
 };
-
-/// A timer has no smaller unit.
-const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 impl<K, S> ExactStore<K, S> {
     /// The upper end of the product spreads hashes over any number of shards.
@@ -189,8 +187,7 @@ impl<K: Send + 'static, S: Send + Sync + 'static> Sweep for ExactStore<K, S> {
         if at + 1 == shards {
             self.sweep_overrides(now);
         }
-        let steps = shards * (self.settings.max_keys / shards).max(1).div_ceil(PLACES_PER_STEP);
-        let wait = self.settings.sweep_interval / u32::try_from(steps).unwrap_or(u32::MAX);
-        Some(wait.max(SHORTEST_WAIT))
+        let steps = shards * self.room().div_ceil(PLACES_PER_STEP);
+        Some(pace(self.settings.sweep_interval, steps))
     }
 }

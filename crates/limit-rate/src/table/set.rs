@@ -84,8 +84,8 @@ impl<'a> Set<'a> {
 
     /// Puts a claim where it costs the least: an empty place, else that of a bucket that is full,
     /// else that of the least indebted. Debts are compared in ticks, of which a bucket that takes longer
-    /// to fill has longer ones: roughly, which bucket is the emptiest. `None` if the place has changed meanwhile, or the key is
-    /// there after all.
+    /// to fill has longer ones: roughly, which bucket is the emptiest. `None` if the place has changed
+    /// meanwhile, or the key is there after all.
     pub(crate) fn claim(self, now: u64) -> Option<(usize, u64)> {
         let (at, victim, debt) = self.cheapest(now)?;
         let claim = word::claim(self.tag, self.lines.counts.number.fetch_add(1, Relaxed));

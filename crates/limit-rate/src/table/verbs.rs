@@ -3,15 +3,15 @@
 use std::{
     hash::{BuildHasher, Hash},
     num::NonZeroU32,
-    sync::Arc,
-    sync::atomic::Ordering::Acquire,
+    sync::{Arc, atomic::Ordering::Acquire},
     time::{Duration, Instant},
 };
 
-use super::{LINES_PER_STEP, SHORTEST_WAIT, TableStore};
+use super::{LINES_PER_STEP, TableStore};
 use crate::{
     Collector, Decision, Decisions, Quota, Store, Sweep, TooManyOverrides, Window,
     bucket::nanos,
+    collector::pace,
     decisions::{self, Windows},
 };
 
@@ -174,7 +174,6 @@ impl<S: Send + Sync + 'static> Sweep for TableStore<S> {
             self.overrides.sweep(now);
         }
         let steps = self.lines.number().div_ceil(LINES_PER_STEP);
-        let wait = self.settings.sweep_interval / u32::try_from(steps).unwrap_or(u32::MAX);
-        Some(wait.max(SHORTEST_WAIT))
+        Some(pace(self.settings.sweep_interval, steps))
     }
 }

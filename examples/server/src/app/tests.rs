@@ -1,7 +1,10 @@
 //! The service without a socket, in paused time.
 
+use std::net::SocketAddr;
+
 use axum::{
     body::{Body, Bytes},
+    extract::ConnectInfo,
     http::{Method, Request, Response, StatusCode},
 };
 use futures_util::future::join_all;
@@ -15,8 +18,10 @@ use crate::settings;
 
 mod breakers;
 mod health;
+mod page;
 mod rates;
 mod retries;
+mod status;
 mod timeouts;
 
 fn with(flags: &[&str]) -> App {
@@ -34,6 +39,14 @@ async fn send(app: &App, request: Request<Body>) -> Response<Body> {
 
 async fn get(app: &App, uri: &str) -> Response<Body> {
     send(app, Request::get(uri).body(Body::empty()).unwrap()).await
+}
+
+/// As the operator, from this machine.
+async fn here(app: &App, method: &str, uri: &str, body: &str) -> Response<Body> {
+    let here: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let request = Request::builder().method(method).uri(uri).extension(ConnectInfo(here));
+    let request = request.header("content-type", "application/json");
+    send(app, request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
 async fn text(response: Response<Body>) -> String {
@@ -85,7 +98,7 @@ async fn exactly_as_many_requests_as_allowed_are_served_at_once() {
         assert_eq!(refused.headers()["retry-after"], "1");
     }
     drop(answers);
-    assert_eq!(app.in_flight.in_flight(), 0);
+    assert_eq!(app.handles.in_flight.in_flight(), 0);
     assert_eq!(get(&app, "/work").await.status(), StatusCode::OK);
 }
 
@@ -97,7 +110,7 @@ async fn every_route_is_behind_the_limit_and_so_is_what_is_no_route() {
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "{uri}");
         assert_eq!(problem(response).await["type"], "urn:palisade:at-capacity");
     }
-    assert_eq!(app.in_flight.rejected(), 7);
+    assert_eq!(app.handles.in_flight.rejected(), 7);
 }
 
 #[tokio::test]

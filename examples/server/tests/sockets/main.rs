@@ -11,4 +11,5 @@ mod rates;
 mod retries;
 mod settings;
 mod shutdown;
+mod status;
 mod timeouts;

@@ -113,6 +113,8 @@ impl Server {
     /// Waits until it takes no new requests any more.
     pub(crate) async fn refuses_requests(&self) {
         let browser = self.http1();
+        // By a probe first, as that is not counted: any other request might be in flight at the signal.
+        eventually("not ready", async || browser.get("/readyz").await.status() == 503).await;
         eventually("a refusal", async || {
             let answer = browser.get("/work?ms=0").await;
             answer.status() == 503 && answer.text().await.contains("urn:palisade:shutting-down")

@@ -4,10 +4,11 @@ use h2::Reason;
 
 use crate::Outcome;
 
-/// Only what the server said itself proves that nothing was sent. h2 gives a `GOAWAY` with `NO_ERROR` to no other streams than
-/// those above its last stream id; one with an error it gives to all, and that is no proof.
+/// Only what the server said itself proves that nothing was sent. h2 gives a `GOAWAY` with `NO_ERROR` to no
+/// other streams than those above its last stream id; one with an error it gives to all, and that is no proof.
 ///
-/// A stream that neither the server reset nor h2 was reset by its caller, as when a request's body fails.
+/// A stream that was reset, and by neither the server nor h2, was reset by its caller, as when a request's
+/// body fails.
 pub(super) fn refused(error: &(dyn Error + 'static)) -> Option<Outcome> {
     let error = error.downcast_ref::<h2::Error>()?;
     let refused = match error.reason() {

@@ -53,7 +53,7 @@ async fn an_upstream_that_cannot_be_reached_is_502_until_the_breaker_opens() {
 #[tokio::test]
 async fn a_refusal_bears_the_id_of_the_request_that_it_refuses() {
     let app = without_upstream(&[]);
-    app.switch.force_open();
+    app.handles.upstream.switch.force_open();
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let request = Request::get("/upstream").header("x-request-id", id);
     let response = send(&app, request.body(Body::empty()).unwrap()).await;
@@ -87,6 +87,22 @@ async fn an_operator_forces_it_and_is_told_how_it_stands() {
 }
 
 #[tokio::test]
+async fn reset_it_is_left_to_itself_and_has_forgotten_what_was() {
+    let app = without_upstream(&[&ONCE[..], &["--breaker-consecutive", "2"]].concat());
+    for _ in 0..2 {
+        get(&app, "/upstream").await;
+    }
+    told(&app, "POST", "/breakers/upstream", r#"{"force": "observe"}"#).await;
+    let before = standing(&app).await;
+    assert_eq!((&before["state"], &before["failures"]), (&"open".into(), &2.into()));
+    let after = json(told(&app, "POST", "/breakers/upstream", r#"{"force": "reset"}"#).await).await;
+    assert_eq!((&after["state"], &after["force"]), (&"closed".into(), &"auto".into()));
+    assert_eq!([&after["failures"], &after["consecutive_failures"]], [0, 0]);
+    // What it has counted since the start it keeps.
+    assert_eq!(after["total_failures"], 2);
+}
+
+#[tokio::test]
 async fn a_mode_is_told_back_and_what_is_not_said_is_as_when_all_is_well() {
     let app = limited(9);
     for (body, fail, latency_ms, status) in [
@@ -108,7 +124,7 @@ async fn a_wrong_field_is_answered_by_its_name_its_value_and_what_is_accepted() 
     let whole = "a whole number from 0 to 60000";
     let status = "500, 502, 503 or 504";
     let known = "left out: known is only fail, latency_ms and status";
-    let force = "open, closed, auto or observe";
+    let force = "open, closed, auto, observe or reset";
     let (mode, breaker) = (("PUT", "/upstream/mode"), ("POST", "/breakers/upstream"));
     for ((method, uri), body, field, value, accepted) in [
         (mode, r#"{"fail": 1.5}"#, "fail", "1.5", share),
@@ -159,7 +175,7 @@ async fn what_is_no_json_object_is_answered_by_what_is_expected() {
     }
     let response = told(&app, "POST", "/breakers/upstream", "{}").await;
     let detail = problem(response).await["detail"].clone();
-    assert_eq!(detail, "force is missing; it must be open, closed, auto or observe.");
+    assert_eq!(detail, "force is missing; it must be open, closed, auto, observe or reset.");
 }
 
 #[tokio::test]

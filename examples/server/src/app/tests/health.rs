@@ -1,8 +1,5 @@
 //! Probes, the task whose heart can be stopped, and how the server leaves; in paused time.
 
-use std::net::SocketAddr;
-
-use axum::extract::ConnectInfo;
 use palisade::health::{Phase, Probe, Status};
 use tokio::{net::TcpListener, time::sleep};
 
@@ -31,13 +28,13 @@ async fn with_upstream(flags: &[&str]) -> (App, Running) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let app = with(&[flags, &["--upstream-listen", &address]].concat());
-    let running = Running::start(listener, app.behaviour.clone());
+    let running = Running::start(listener, app.handles.behaviour.clone());
     (app, running)
 }
 
 /// Until readiness is this. Not in paused time, in which no socket gets anywhere.
 async fn until(app: &App, status: Status) {
-    let mut reports = app.health.subscribe();
+    let mut reports = app.handles.health.subscribe();
     let is_so = reports.wait_for(|report| report.status(Probe::Readiness) == status);
     tokio::time::timeout(60 * SECOND, is_so).await.unwrap().unwrap();
 }
@@ -99,13 +96,13 @@ async fn an_upstream_that_fails_degrades_the_server_and_a_share_of_failures_does
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_degrades_it_and_never_makes_it_not_ready() {
     let app = with(&[]);
-    app.switch.force_open();
+    app.handles.upstream.switch.force_open();
     sleep(2 * SECOND).await;
     let (status, report) = told_all(&app, "127.0.0.1:1").await;
     assert_eq!(status, 200, "{report}");
     assert!(report.contains("[+] breaker warn"), "{report}");
     assert!(report.contains(" s: open: calls to the upstream are refused\n"), "{report}");
-    app.switch.force_closed();
+    app.handles.upstream.switch.force_closed();
     sleep(2 * SECOND).await;
     assert!(told_all(&app, "127.0.0.1:1").await.1.contains("[+] breaker pass"));
 }
@@ -134,7 +131,7 @@ async fn a_task_that_hangs_makes_it_not_ready_until_it_goes_on() {
         json(send(&app, request).await).await
     };
     sleep(10 * SECOND).await;
-    assert!(app.health.status(Probe::Readiness).is_up());
+    assert!(app.handles.health.status(Probe::Readiness).is_up());
 
     let said = post("/demo/hang").await;
     assert_eq!((&said["sampler"], &said["readiness"]), (&"hung".into(), &"warn".into()));
@@ -142,7 +139,7 @@ async fn a_task_that_hangs_makes_it_not_ready_until_it_goes_on() {
     let samples = said["samples"].as_u64().unwrap();
     assert!((10..=11).contains(&samples), "{samples}");
     sleep(SECOND).await;
-    assert!(app.health.status(Probe::Readiness).is_up(), "it beat a moment ago");
+    assert!(app.handles.health.status(Probe::Readiness).is_up(), "it beat a moment ago");
     sleep(2 * SECOND).await;
     assert_eq!(read(get(&app, "/readyz").await).await, (503, "fail\n".into()));
     assert_eq!(get(&app, "/livez").await.status(), StatusCode::OK);
@@ -163,18 +160,18 @@ async fn the_sampler_sees_how_many_requests_are_in_flight() {
     sleep(2 * SECOND).await;
     drop(held);
     sleep(2 * SECOND).await;
-    assert_eq!(app.sampler.most(), 2);
+    assert_eq!(app.handles.sampler.most(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_leaves_not_ready_first_then_refusing_then_gone() {
     let app = with(&[]);
     let held = get(&app, "/stream").await;
-    app.health.drain(5 * SECOND);
+    app.handles.health.drain(5 * SECOND);
     assert_eq!(read(get(&app, "/readyz").await).await, (503, "fail\n".into()));
     assert_eq!(get(&app, "/livez").await.status(), StatusCode::OK);
     assert_eq!(get(&app, "/work").await.status(), StatusCode::OK);
-    assert_eq!(app.health.phase(), Phase::Draining);
+    assert_eq!(app.handles.health.phase(), Phase::Draining);
 
     sleep(5 * SECOND).await;
     let refused = get(&app, "/work").await;
@@ -184,10 +181,10 @@ async fn it_leaves_not_ready_first_then_refusing_then_gone() {
         (503, &"urn:palisade:shutting-down".into())
     );
     assert_eq!(get(&app, "/livez").await.status(), StatusCode::OK);
-    assert_eq!(app.health.in_flight(), 1);
+    assert_eq!(app.handles.health.in_flight(), 1);
     drop(held);
-    app.health.drained().await;
-    assert_eq!(app.health.phase(), Phase::Drained);
+    app.handles.health.drained().await;
+    assert_eq!(app.handles.health.phase(), Phase::Drained);
 }
 
 #[tokio::test]

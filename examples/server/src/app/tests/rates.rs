@@ -1,9 +1,5 @@
 //! Who asks too often, and what each client is told of it.
 
-use std::net::SocketAddr;
-
-use axum::extract::ConnectInfo;
-
 use super::*;
 
 mod windows;
@@ -51,7 +47,7 @@ async fn each_peer_has_its_rate_and_a_refusal_says_when_to_come_back() {
     assert_eq!(problem(refused).await["type"], "urn:palisade:quota-exceeded");
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(statuses(&app, ANN, &[]).await, [200, 429, 429]);
-    assert_eq!(app.buckets.refused(), 5);
+    assert_eq!(app.handles.limits.buckets.refused(), 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,7 +85,7 @@ async fn a_caller_is_told_how_it_stands_for_nothing_however_it_stands() {
     // Rounded up.
     assert_eq!(spent["retry_after"], 0.401);
     assert_eq!(spent["reset_after"], 0.901);
-    assert_eq!(app.buckets.refused(), 1);
+    assert_eq!(app.handles.limits.buckets.refused(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -140,7 +136,7 @@ async fn an_ipv4_client_is_the_same_on_a_listener_for_both() {
 async fn who_is_refused_for_want_of_room_pays_nothing() {
     let app = with(&["--max-in-flight", "0", "--rate", "2/s"]);
     assert_eq!(statuses(&app, ANN, &[]).await, [429; 3]);
-    assert!(app.buckets.is_empty());
+    assert!(app.handles.limits.buckets.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,11 +37,11 @@ async fn what_takes_too_long_is_answered_503_and_has_left_its_place() {
     let start = Instant::now();
     let response = get(&app, "/work?ms=5000").await;
     assert_eq!(start.elapsed().as_secs(), 2);
-    assert_eq!(app.in_flight.in_flight(), 0);
+    assert_eq!(app.handles.in_flight.in_flight(), 0);
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(problem(response).await["type"], "urn:palisade:timed-out");
     assert_eq!(get(&app, "/work?ms=1000").await.status(), StatusCode::OK);
-    assert_eq!(app.timeouts.timed_out(), 1);
+    assert_eq!(app.handles.timeouts.timed_out(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,8 +69,8 @@ async fn a_stream_is_cut_off_as_the_rule_says() {
         let response = get(&app, "/stream?chunks=10&every_ms=1000").await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(pieces(response).await, expected, "{flags:?}");
-        assert_eq!(app.timeouts.cut(), u64::from(!expected.1));
-        assert_eq!(app.in_flight.in_flight(), 0);
+        assert_eq!(app.handles.timeouts.cut(), u64::from(!expected.1));
+        assert_eq!(app.handles.in_flight.in_flight(), 0);
     }
 }
 
@@ -86,7 +86,7 @@ async fn a_client_that_sends_nothing_is_told_so_and_one_that_stops_is_cut_off() 
     let response = echo(&app, stalling(&["one", "two"])).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(pieces(response).await, (2, false));
-    assert_eq!((app.stalls.stalled(), app.in_flight.in_flight()), (2, 0));
+    assert_eq!((app.handles.stalls.stalled(), app.handles.in_flight.in_flight()), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +94,7 @@ async fn what_is_refused_for_want_of_room_is_not_waited_for() {
     let app = limited(0);
     let response = echo(&app, stalling(&[])).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(app.stalls.stalled(), 0);
+    assert_eq!(app.handles.stalls.stalled(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn without_any_time_all_are_refused_before_they_take_a_place() {
     let response = get(&app, "/").await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(problem(response).await["type"], "urn:palisade:deadline-expired");
-    assert_eq!((app.timeouts.expired(), app.in_flight.admitted()), (1, 0));
+    assert_eq!((app.handles.timeouts.expired(), app.handles.in_flight.admitted()), (1, 0));
 }
 
 #[tokio::test]
@@ -120,5 +120,5 @@ async fn the_page_says_what_can_be_seen_of_the_timeouts() {
         assert!(long.contains(part), "{part}");
     }
     assert!(page(&["--timeout", "2s"]).await.contains("--request-idle 1s"));
-    assert!(!page(&["--timeout-body", "excluded"]).await.contains("cut off"));
+    assert!(!page(&["--timeout-body", "excluded"]).await.contains("and is cut off"));
 }

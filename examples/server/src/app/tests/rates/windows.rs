@@ -77,8 +77,11 @@ async fn who_is_refused_most_comes_first_by_a_number_and_knows_itself() {
 async fn as_many_windows_as_can_be_set_fit_and_leave_room_for_as_many_clients() {
     let windows: Vec<_> = ('a'..='g').map(|name| format!("{name}=1/h")).collect();
     let app = with(&["--rate-windows", &windows.join(",")]);
-    assert_eq!(app.buckets.windows().count(), 8);
-    assert_eq!(app.buckets.store().capacity(), 8 * with(&[]).buckets.store().capacity());
+    assert_eq!(app.handles.limits.buckets.windows().count(), 8);
+    assert_eq!(
+        app.handles.limits.buckets.store().capacity(),
+        8 * with(&[]).handles.limits.buckets.store().capacity()
+    );
     assert_eq!(statuses(&app, ANN, &[]).await, [200, 429, 429]);
 }
 

@@ -1,8 +1,5 @@
 //! What the layer holds, gives back, and bounds.
 
-#![cfg(not(palisade_loom))]
-#![allow(clippy::unwrap_used, reason = "a test")]
-
 use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
@@ -14,19 +11,7 @@ use palisade_health::{Check, Health, HealthLayer, Held, ServingStatus, Status};
 use palisade_testkit::Probe as Inner;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn get(path: &str) -> Request<Full<Bytes>> {
-    Request::get(path).body(Full::default()).unwrap()
-}
-
-fn call(method: &str, service: &str) -> Request<Full<Bytes>> {
-    let length = u8::try_from(service.len()).unwrap();
-    let mut message = vec![0, 0, 0, 0, length + 2, 0x0a, length];
-    message.extend_from_slice(service.as_bytes());
-    let call = Request::post(format!("/grpc.health.v1.Health/{method}"));
-    call.header("content-type", "application/grpc").body(Full::from(message)).unwrap()
-}
+use crate::{SECOND, call, get};
 
 /// tower's limit makes its permit in `poll_ready`, and keeps it with the instance.
 #[tokio::test(start_paused = true)]

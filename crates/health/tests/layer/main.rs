@@ -3,6 +3,8 @@
 #![cfg(not(palisade_loom))]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod bounds;
+
 use std::{convert::Infallible, pin::pin, time::Duration};
 
 use bytes::Bytes;

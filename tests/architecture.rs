@@ -224,3 +224,33 @@ fn every_layer_has_the_same_files() {
         }
     }
 }
+
+/// As a type is called whose crate is called so.
+fn camel_case(name: &str) -> String {
+    let words = name.split('-').filter_map(|word| word.split_at_checked(1));
+    words.map(|(first, rest)| first.to_uppercase() + rest).collect()
+}
+
+/// Each file, with what it has beside it, holds every layer to something.
+#[test]
+fn every_layer_is_in_every_test_of_all_layers() {
+    let metadata = metadata();
+    let tests = metadata.workspace_root.join("tests");
+    for (test, beside) in [
+        ("laws", Some("subjects")),
+        ("order", Some("orders")),
+        ("allocations", Some("allocated")),
+        ("chaos", Some("chaos")),
+        ("auto_traits", None),
+    ] {
+        let mut code = read(tests.join(test).with_extension("rs").as_std_path());
+        for path in beside.into_iter().flat_map(|beside| sources(tests.join(beside).as_std_path()))
+        {
+            code += &read(&path);
+        }
+        for layer in layers(&metadata) {
+            let name = camel_case(layer.name.trim_start_matches("palisade-")) + "Layer";
+            assert!(code.contains(&name), "{test} does not have {name}");
+        }
+    }
+}

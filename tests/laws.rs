@@ -21,7 +21,7 @@ use palisade::{BoxError, Rejection, Sent};
 use palisade_testkit::{Act, Pace, Plan, Probe, ProbeError};
 use subjects::{
     Breaker, BreakerByBody, Health, KeyedBreaker, LimitConcurrency, LimitRate, LimitRateByAnswer,
-    LimitRateByWindows, Retry, SecondAttempt, Timeout,
+    LimitRateByWindows, RequestBodyTimeout, Retry, SecondAttempt, Timeout,
 };
 use tower::{Layer, Service};
 
@@ -88,7 +88,7 @@ macro_rules! laws {
 }
 
 laws! {
-    kept by [Retry, SecondAttempt], and those that refuse: [
+    kept by [Retry, SecondAttempt, RequestBodyTimeout], and those that refuse: [
         LimitConcurrency, LimitRate, LimitRateByWindows, LimitRateByAnswer, Timeout, Breaker,
         BreakerByBody, KeyedBreaker,
     ], and are always ready: [Health]

@@ -10,7 +10,7 @@ use palisade::{
     key::Global,
     limit_concurrency::LimitConcurrencyLayer,
     limit_rate::{ExactStore, LimitRateLayer, Quota},
-    timeout::TimeoutLayer,
+    timeout::{RequestBodyTimeoutLayer, TimeoutLayer, request_body},
 };
 use palisade_testkit::{Plan, Probe};
 
@@ -167,5 +167,23 @@ impl Refuses for Timeout {
 
     fn tighten(layer: &Self::Layer) {
         layer.handle().set_limit(Duration::ZERO);
+    }
+}
+
+/// What is asked here has no body, and passes.
+pub(crate) struct RequestBodyTimeout;
+
+impl Subject for RequestBodyTimeout {
+    type Layer = RequestBodyTimeoutLayer;
+    type Service = palisade::timeout::RequestBodyTimeout<Probe>;
+    type Body = request_body::ResponseBody<palisade_testkit::ProbeBody>;
+
+    fn passing() -> Self::Layer {
+        RequestBodyTimeoutLayer::new(Duration::ZERO)
+    }
+
+    /// It hands nothing out.
+    fn held(_: &Self::Layer) -> usize {
+        0
     }
 }

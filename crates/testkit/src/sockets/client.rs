@@ -46,7 +46,16 @@ impl Client {
     ///
     /// If the server is not there.
     pub async fn connect(server: &Server, version: Version) -> Self {
-        Self::connected(server.address(), None, version).await
+        Self::connect_to(server.address(), version).await
+    }
+
+    /// As [`connect`](Self::connect), for tasks that outlive the borrow of their server.
+    ///
+    /// # Panics
+    ///
+    /// If the server is not there.
+    pub async fn connect_to(server: SocketAddr, version: Version) -> Self {
+        Self::connected(server, None, version).await
     }
 
     /// As [`connect`](Self::connect), from a loopback address of one's choice to one that the server

@@ -65,7 +65,6 @@ impl Tap {
     }
 
     fn saw<B>(&self, response: &Response<B>) {
-        self.0.answered.fetch_add(1, SeqCst);
         let attempts = u64::from(Attempts::of(response.extensions()));
         self.0.again.fetch_add(attempts.saturating_sub(1), SeqCst);
         if let Some(rejection) = Rejection::of(response) {
@@ -76,6 +75,8 @@ impl Tap {
             let mut looks = self.0.looks.lock().unwrap_or_else(PoisonError::into_inner);
             *looks.entry(look).or_default() += 1;
         }
+        // Last: from then on nothing is in flight, and all of it is counted.
+        self.0.answered.fetch_add(1, SeqCst);
     }
 }
 

@@ -1,11 +1,14 @@
 //! How the server is: what it takes to be well, and who may see all of it.
 
-use std::{error::Error, net::SocketAddr};
+use std::{
+    error::Error,
+    net::{IpAddr, SocketAddr},
+};
 
 use axum::{
     body::Body,
     extract::{ConnectInfo, FromRequestParts},
-    http::{Extensions, StatusCode, Uri, request::Parts},
+    http::{Extensions, HeaderMap, StatusCode, Uri, header::HOST, request::Parts, uri::Authority},
 };
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -44,7 +47,9 @@ pub(crate) fn health(
 
 /// Shows details to who asks from this machine. Behind a proxy that is here too, that would be everybody.
 pub(crate) fn layer(health: &Health) -> HealthLayer {
-    HealthLayer::new(health).with_details(|head| is_from_here(head.extensions()))
+    HealthLayer::new(health).with_details(|head| {
+        is_from_here(head.extensions()) && is_by_address(head.uri(), head.headers())
+    })
 }
 
 fn is_from_here(extensions: &Extensions) -> bool {
@@ -52,7 +57,25 @@ fn is_from_here(extensions: &Extensions) -> bool {
     peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback())
 }
 
-/// A caller that asks from this machine, as the operator does; 403 to all others.
+/// Whether it was asked for by an address or as `localhost`, or over HTTP/1.0 by nothing.
+///
+/// A page of somebody else's, whose name leads to 127.0.0.1 once a browser has it, asks from this machine; to the
+/// browser it is then a page of this server's, which may read the answer. But it asks by that name.
+fn is_by_address(uri: &Uri, headers: &HeaderMap) -> bool {
+    let asked = match uri.authority() {
+        Some(authority) => Ok(authority.clone()),
+        None => match headers.get(HOST) {
+            Some(host) => Authority::try_from(host.as_bytes()),
+            None => return true,
+        },
+    };
+    let Ok(authority) = asked else { return false };
+    let host = authority.host();
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    address.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost")
+}
+
+/// A caller that asks from this machine, by its address, as the operator does; 403 to all others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operator;
 
@@ -60,10 +83,18 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        if is_from_here(&parts.extensions) {
+        let path = parts.uri.path();
+        let detail = if !is_from_here(&parts.extensions) {
+            format!(
+                "{path} is for who asks from the server's own machine, by its loopback address."
+            )
+        } else if !is_by_address(&parts.uri, &parts.headers) {
+            format!(
+                "{path} is for who asks for localhost or an address, such as 127.0.0.1, and by no other name."
+            )
+        } else {
             return Ok(Self);
-        }
-        let detail = format!("{} is for who asks from the server's own machine.", parts.uri.path());
+        };
         Err(Problem::new(StatusCode::FORBIDDEN, detail))
     }
 }

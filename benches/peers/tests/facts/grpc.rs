@@ -16,7 +16,7 @@ use palisade::{
     limit_rate::{LimitRateLayer, Quota},
     timeout::TimeoutLayer,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tonic::{
     Code, Status,
     body::Body,
@@ -202,43 +202,44 @@ async fn out_of_time_a_client_of_tower_http_s_sees_what_its_status_is_taken_for(
     }
 }
 
-/// A port that nobody listens on.
-async fn nowhere() -> Channel {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    channel(listener.local_addr().unwrap())
+/// A port that nobody listens on, and that no other test is given as long as the process lives.
+fn nowhere() -> Channel {
+    let socket = Box::leak(Box::new(TcpSocket::new_v4().unwrap()));
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    channel(socket.local_addr().unwrap())
 }
 
 #[tokio::test]
 async fn a_connection_refused_is_unavailable_to_a_client_and_so_it_is_through_palisade_and_tower() {
-    assert_eq!(called(nowhere().await).await.code(), Code::Unavailable);
+    assert_eq!(called(nowhere()).await.code(), Code::Unavailable);
     let ours = ServiceBuilder::new()
         .layer(BreakerLayer::default())
         .layer(LimitConcurrencyLayer::new(1))
         .layer(TimeoutLayer::client(HOUR))
-        .service(nowhere().await);
+        .service(nowhere());
     assert_eq!(called(ours).await.code(), Code::Unavailable);
-    let tower = TowerTimeoutLayer::new(HOUR).layer(nowhere().await);
+    let tower = TowerTimeoutLayer::new(HOUR).layer(nowhere());
     assert_eq!(called(tower).await.code(), Code::Unavailable);
 }
 
 #[tokio::test]
 async fn a_connection_refused_is_unknown_through_tower_resilience() {
     let breaker = CircuitBreakerLayer::builder().build().unwrap();
-    assert_eq!(called(breaker.layer(nowhere().await)).await.code(), Code::Unknown);
+    assert_eq!(called(breaker.layer(nowhere())).await.code(), Code::Unknown);
     let bulkhead = BulkheadLayer::builder().build().unwrap();
-    assert_eq!(called(bulkhead.layer(nowhere().await)).await.code(), Code::Unknown);
+    assert_eq!(called(bulkhead.layer(nowhere())).await.code(), Code::Unknown);
     let rate = RateLimiterLayer::builder().build().unwrap();
-    assert_eq!(called(rate.layer(nowhere().await)).await.code(), Code::Unknown);
+    assert_eq!(called(rate.layer(nowhere())).await.code(), Code::Unknown);
     let time = TimeLimiterLayer::builder().timeout_duration(SECOND).build();
-    assert_eq!(called(time.layer(nowhere().await)).await.code(), Code::Unknown);
+    assert_eq!(called(time.layer(nowhere())).await.code(), Code::Unknown);
 }
 
 #[tokio::test]
 async fn an_open_circuit_is_unavailable_through_palisade_and_unknown_through_tower_resilience() {
     let ours = BreakerLayer::default();
     ours.handle().force_open();
-    assert_eq!(called(ours.layer(nowhere().await)).await.code(), Code::Unavailable);
+    assert_eq!(called(ours.layer(nowhere())).await.code(), Code::Unavailable);
     let (theirs, handle) = CircuitBreakerLayer::builder().build_with_handle().unwrap();
     handle.force_open().await;
-    assert_eq!(called(theirs.layer(nowhere().await)).await.code(), Code::Unknown);
+    assert_eq!(called(theirs.layer(nowhere())).await.code(), Code::Unknown);
 }

@@ -118,8 +118,13 @@ async fn told_to_come_back_in_half_a_second_palisade_says_1_and_tower_governor_0
     assert_eq!((status, headers["retry-after"].as_bytes()), (429, &b"1"[..]));
 
     let theirs = governor(ByHeader, SECOND / 2, 1).layer(Upstream::hello());
-    ask(&theirs, from("blue")).await;
-    let (status, headers) = ask(&theirs, from("blue")).await;
+    // It goes by the machine's clock: where the machine is busy a token may be there for the second as well.
+    let (status, headers) = loop {
+        let answer = ask(&theirs, from("blue")).await;
+        if answer.0 != 200 {
+            break answer;
+        }
+    };
     assert_eq!((status, headers["retry-after"].as_bytes()), (429, &b"0"[..]));
 }
 

@@ -93,6 +93,41 @@ async fn the_operators_routes_are_for_who_asks_from_this_machine() {
     assert!(problem(response).await["detail"].to_string().contains("does not take DELETE"));
 }
 
+#[tokio::test]
+async fn a_page_whose_name_leads_to_this_machine_sees_nothing_and_sets_nothing() {
+    let app = with(&[]);
+    let peer: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let ask = async |method: &str, uri: &str, host: Option<&str>| {
+        let request = Request::builder().method(method).uri(uri).extension(ConnectInfo(peer));
+        let request = request.header("content-type", "application/json");
+        let request = host.into_iter().fold(request, |request, host| request.header("host", host));
+        send(&app, request.body(Body::from("{}")).unwrap()).await
+    };
+    // The same over HTTP/2.
+    let by_name = "http://rebound.example:3000/status";
+    for (method, uri, host) in [
+        ("GET", "/status", "rebound.example:3000"),
+        ("GET", "/status", "127.0.0.1.rebound.example"),
+        ("GET", "/status", "localhost.rebound.example"),
+        ("GET", "/status", ""),
+        ("GET", by_name, "127.0.0.1:3000"),
+        ("PUT", "/demo/limits", "rebound.example"),
+    ] {
+        let response = ask(method, uri, Some(host)).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{uri} {host}");
+        let detail = problem(response).await["detail"].to_string();
+        assert!(detail.contains("localhost or an address"), "{detail}");
+    }
+    let verbose = async |host| text(ask("GET", "/readyz?verbose", Some(host)).await).await;
+    assert!(!verbose("rebound.example").await.contains("sampler"));
+    assert!(verbose("localhost").await.contains("sampler"));
+    for host in ["127.0.0.1:3000", "LocalHost:3000", "[::1]:3000", "[::1]", "192.0.2.1"] {
+        assert_eq!(ask("GET", "/status", Some(host)).await.status(), StatusCode::OK, "{host}");
+    }
+    assert_eq!(ask("GET", "/status", None).await.status(), StatusCode::OK);
+    assert_eq!(ask("GET", "http://[::1]:3000/status", None).await.status(), StatusCode::OK);
+}
+
 #[tokio::test(start_paused = true)]
 async fn limits_change_from_the_next_request_on_and_come_back() {
     let app = with(&["--max-in-flight", "9", "--rate", "7/s burst 8"]);

@@ -133,7 +133,7 @@ fn demo_routes(settings: &Settings, handles: &Handles) -> Router {
         .with_state(demo)
 }
 
-/// Outside of all layers, for who asks from this machine: that a limit is full must not keep its operator from
+/// Outside of all layers, for callers on this machine: that a limit is full must not keep its operator from
 /// seeing so, nor a limit of none from raising it.
 fn operator_routes(handles: &Handles) -> Router {
     let Handles { in_flight, limits, upstream, .. } = handles;

@@ -45,7 +45,7 @@ pub(crate) fn health(
     (health, sampler)
 }
 
-/// Shows details to who asks from this machine. Behind a proxy that is here too, that would be everybody.
+/// Shows details to callers on this machine. Behind a proxy that is here too, that would be everybody.
 pub(crate) fn layer(health: &Health) -> HealthLayer {
     HealthLayer::new(health).with_details(|head| {
         is_from_here(head.extensions()) && is_by_address(head.uri(), head.headers())
@@ -85,12 +85,10 @@ impl<S: Sync> FromRequestParts<S> for Operator {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let path = parts.uri.path();
         let detail = if !is_from_here(&parts.extensions) {
-            format!(
-                "{path} is for who asks from the server's own machine, by its loopback address."
-            )
+            format!("{path} is for callers on the server's own machine, by its loopback address.")
         } else if !is_by_address(&parts.uri, &parts.headers) {
             format!(
-                "{path} is for who asks for localhost or an address, such as 127.0.0.1, and by no other name."
+                "{path} is for callers that ask for localhost or an address, such as 127.0.0.1, and by no other name."
             )
         } else {
             return Ok(Self);

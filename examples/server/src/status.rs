@@ -2,7 +2,7 @@
 //!
 //! It is answered outside of all layers. So it can be asked while they refuse everything else, which is when
 //! one wants to know; and asking, each second from the page, moves none of the numbers that it tells. Nothing
-//! bounds it there, and it tells what is inside; so it is, like the details of the probes, for who asks from
+//! bounds it there, and it tells what is inside; so it is, like the details of the probes, for callers on
 //! this machine, and anybody else is answered 403, which costs less than a refusal by a layer.
 
 use axum::{

@@ -26,13 +26,13 @@ pub(crate) fn stops(host: &str, settings: &Settings) -> [Stop; 22] {
         },
         Stop {
             route: "GET /status",
-            does: "how each layer stands and what it has counted, for who asks from this machine"
+            does: "how each layer stands and what it has counted, for callers on this machine"
                 .into(),
             curl: format!("curl http://{host}/status"),
         },
         Stop {
             route: "PUT /demo/limits",
-            does: "changes limits while it serves, for who asks from this machine; what is left out is as at \
+            does: "changes limits while it serves, for callers on this machine; what is left out is as at \
                    the start"
                 .into(),
             curl: format!(
@@ -227,7 +227,7 @@ fn not_well(host: &str, settings: &Settings) -> Stop {
 fn probes(host: &str) -> Stop {
     Stop {
         route: "GET /livez, /readyz, /startupz",
-        does: "whether it is alive, ready, and has started; with ?verbose why, for who asks from this machine"
+        does: "whether it is alive, ready, and has started; with ?verbose why, for callers on this machine"
             .into(),
         curl: format!("curl http://{host}/livez http://{host}/startupz 'http://{host}/readyz?verbose'"),
     }

@@ -70,7 +70,7 @@ async fn to_ask_moves_nothing_and_works_while_all_else_is_refused() {
 }
 
 #[tokio::test]
-async fn the_operators_routes_are_for_who_asks_from_this_machine() {
+async fn the_operators_routes_are_for_callers_on_this_machine() {
     let app = with(&[]);
     let limits = ("PUT", "/demo/limits");
     for (method, uri) in [("GET", "/status"), limits] {
@@ -84,7 +84,7 @@ async fn the_operators_routes_are_for_who_asks_from_this_machine() {
             let response = send(&app, request.body(body).unwrap()).await;
             assert_eq!(response.status(), StatusCode::FORBIDDEN, "{uri} {peer:?}");
             let detail = problem(response).await["detail"].to_string();
-            assert!(detail.contains("from the server's own machine"), "{detail}");
+            assert!(detail.contains("on the server's own machine"), "{detail}");
         }
     }
     assert_eq!(app.handles.in_flight.max(), 100);
